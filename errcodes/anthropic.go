@@ -232,13 +232,9 @@ func (AnthropicDialect) Append(dst []byte, b Body) []byte {
 
 // Decode reads type, message, code and request id; see [Dialect].
 func (AnthropicDialect) Decode(data []byte) (Body, error) {
-	obj, err := open(data)
-	if err != nil {
-		return Body{}, err
-	}
 	var outer [2]string
-	if !pick(obj, []string{"error", "request_id"}, outer[:]) {
-		return Body{}, ErrNotError
+	if _, err := open(data, []string{"error", "request_id"}, outer[:]); err != nil {
+		return Body{}, err
 	}
 	var in [3]string
 	if !pick(outer[0], []string{"type", "message", "details"}, in[:]) {

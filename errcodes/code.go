@@ -91,6 +91,9 @@ const (
 	OrganizationSpendLimitExceeded Code = "organization_spend_limit_exceeded"
 	// ProjectSpendLimitExceeded is a spend limit of the project (OpenAI).
 	ProjectSpendLimitExceeded Code = "project_spend_limit_exceeded"
+	// FailedPrecondition is a request that the state of the system does not allow (Google).
+	FailedPrecondition Code = "failed_precondition"
+
 	// OrganizationUsageLimitExceeded is a usage limit of the organization (OpenAI).
 	OrganizationUsageLimitExceeded Code = "organization_usage_limit_exceeded"
 )

@@ -64,8 +64,11 @@ func (e *Error) Is(target error) bool {
 	return ok && t != nil && t.Code == e.Code
 }
 
-// LogValue groups the fields that are set, cause included, for [log/slog].
+// LogValue groups the fields that are set, cause included, for [log/slog]. A nil e logs as Internal.
 func (e *Error) LogValue() slog.Value {
+	if e == nil {
+		e = &Error{}
+	}
 	attrs := make([]slog.Attr, 0, 5)
 	attrs = append(attrs, slog.String("code", string(CodeOf(e))))
 	if e.Param != "" {

@@ -1,6 +1,7 @@
 package errcodes
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -19,9 +20,6 @@ const (
 	srcGoogleRetry = srcGoogle + "; retry rule: errwire"
 	srcGoogleWait  = srcGoogle + "; retry-after: errwire"
 )
-
-// FailedPrecondition is a request that the state of the system does not allow (Google).
-const FailedPrecondition Code = "failed_precondition"
 
 var google = builtin("google", GoogleDialect{}, []Entry{
 	{
@@ -341,14 +339,18 @@ func parseDuration(s string) time.Duration {
 
 // Decode reads a status, also as the first element of an array, as some of Google's streams send it. See [Dialect].
 func (GoogleDialect) Decode(data []byte) (Body, error) {
-	obj, err := open(data)
+	var outer [1]string
+	root, err := open(data, []string{"error"}, outer[:])
+	if errors.Is(err, ErrNotError) {
+		each(root, func(raw string) bool {
+			if pick(raw, []string{"error"}, outer[:]) {
+				err = nil
+			}
+			return false
+		})
+	}
 	if err != nil {
 		return Body{}, err
-	}
-	each(obj, func(raw string) bool { obj = raw; return false })
-	var outer [1]string
-	if !pick(obj, []string{"error"}, outer[:]) {
-		return Body{}, ErrNotError
 	}
 	var in [4]string
 	if !pick(outer[0], []string{"code", "message", "status", "details"}, in[:]) {

@@ -18,47 +18,79 @@ const (
 	shareBelow = 4 << 10
 )
 
-// open returns a copy of data as text and its top-level JSON value, checked as a whole.
-func open(data []byte) (string, error) {
+// open returns a copy of data as text, and in out the raw values of the members named names of the
+// object that data holds. It checks all of data.
+func open(data []byte, names, out []string) (string, error) {
 	if len(data) > MaxBody {
 		return "", ErrTooLarge
 	}
 	s := string(data)
 	start := skipSpace(s, 0)
-	end := skipValue(s, start)
-	if end < 0 || skipSpace(s, end) != len(s) {
+	end := pickAt(s, start, names, out)
+	if end >= 0 && skipSpace(s, end) == len(s) {
+		return s[start:end], nil
+	}
+	clear(out)
+	if end = skipValue(s, start); end < 0 || skipSpace(s, end) != len(s) {
 		return "", ErrNotJSON
 	}
-	return s[start:end], nil
+	return s[start:end], ErrNotError
 }
 
-// pick sets out[i] to the raw value of the member named names[i] of the object obj, which open has checked;
-// the last duplicate wins. It returns false if obj is not an object.
-func pick(obj string, names []string, out []string) bool {
-	if obj == "" || obj[0] != '{' {
-		return false
+// pick sets out[i] to the raw value of the member named names[i] of obj, a whole JSON value; the last duplicate
+// wins. It returns false if obj is not an object.
+func pick(obj string, names, out []string) bool { return pickAt(obj, 0, names, out) >= 0 }
+
+// pickAt is pick on the object at offset i of s. It returns the offset behind it, or -1 if no valid object is there.
+func pickAt(s string, i int, names, out []string) int {
+	if i >= len(s) || s[i] != '{' {
+		return -1
 	}
-	for i := skipSpace(obj, 1); obj[i] != '}'; {
-		keyEnd := skipString(obj, i)
-		key := obj[i+1 : keyEnd-1]
+	i = skipSpace(s, i+1)
+	if i < len(s) && s[i] == '}' {
+		return i + 1
+	}
+	for {
+		if i >= len(s) || s[i] != '"' {
+			return -1
+		}
+		keyEnd := skipString(s, i)
+		if keyEnd < 0 {
+			return -1
+		}
+		key := s[i+1 : keyEnd-1]
 		if strings.IndexByte(key, '\\') >= 0 {
 			key = unescape(key)
 		}
-		start := skipSpace(obj, skipSpace(obj, keyEnd)+1)
-		end := skipValue(obj, start)
+		if i = skipSpace(s, keyEnd); i >= len(s) || s[i] != ':' {
+			return -1
+		}
+		start := skipSpace(s, i+1)
+		end := skipValue(s, start)
+		if end < 0 {
+			return -1
+		}
 		for j, name := range names {
 			if key == name {
-				out[j] = obj[start:end]
+				out[j] = s[start:end]
+				break
 			}
 		}
-		if i = skipSpace(obj, end); obj[i] == ',' {
-			i = skipSpace(obj, i+1)
+		if i = skipSpace(s, end); i >= len(s) {
+			return -1
+		}
+		switch s[i] {
+		case '}':
+			return i + 1
+		case ',':
+			i = skipSpace(s, i+1)
+		default:
+			return -1
 		}
 	}
-	return true
 }
 
-// each calls f with the raw elements of the array arr, which open has checked, until f returns
+// each calls f with the raw elements of the array arr, a whole JSON value, until f returns
 // false. It calls nothing if arr is not an array.
 func each(arr string, f func(raw string) bool) {
 	if arr == "" || arr[0] != '[' {
@@ -106,6 +138,9 @@ func skipSpace(s string, i int) int {
 
 // skipValue returns the offset behind the value that starts at i, or -1 if none is there.
 func skipValue(s string, i int) int {
+	if i < len(s) && s[i] == '"' {
+		return skipString(s, i) // most values of an error are strings
+	}
 	var objects [maxDepth / 64]uint64 // bit d: the container at depth d is an object
 	depth := 0
 	for {
@@ -190,31 +225,40 @@ func skipKey(s string, i int) int {
 	return skipSpace(s, i+1)
 }
 
+// plain tells the bytes that stand for themselves inside a string.
+var plain = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // skipString returns the offset behind the string whose opening quote is at i, or -1.
 func skipString(s string, i int) int {
-	for i++; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"':
-			return i + 1
-		case c < ' ':
+	for i++; ; i++ {
+		for i < len(s) && plain[s[i]] {
+			i++
+		}
+		if i >= len(s) || s[i] < ' ' {
 			return -1
-		case c == '\\':
-			if i++; i >= len(s) {
+		}
+		if s[i] == '"' {
+			return i + 1
+		}
+		if i++; i >= len(s) {
+			return -1
+		}
+		switch s[i] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		case 'u':
+			if hex4(s, i+1) < 0 {
 				return -1
 			}
-			switch s[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				if hex4(s, i+1) < 0 {
-					return -1
-				}
-				i += 4
-			default:
-				return -1
-			}
+			i += 4
+		default:
+			return -1
 		}
 	}
-	return -1
 }
 
 func skipWord(s string, i int, word string) int {

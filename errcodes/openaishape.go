@@ -21,13 +21,9 @@ func appendErrorObject(dst []byte, b *Body, slots Slot) []byte {
 
 // decodeErrorObject reads {"error":{...}} with the members of slots; what else stands there is ignored.
 func decodeErrorObject(data []byte, slots Slot) (Body, error) {
-	obj, err := open(data)
-	if err != nil {
-		return Body{}, err
-	}
 	var outer [1]string
-	if !pick(obj, []string{"error"}, outer[:]) {
-		return Body{}, ErrNotError
+	if _, err := open(data, []string{"error"}, outer[:]); err != nil {
+		return Body{}, err
 	}
 	var in [4]string
 	if !pick(outer[0], []string{"message", "type", "param", "code"}, in[:]) {

@@ -61,13 +61,12 @@ func (ProblemDialect) Append(dst []byte, b Body) []byte {
 // Decode reads a problem: an object with at least one of type, title, status and detail. The message is the detail, else the
 // title. See [Dialect].
 func (ProblemDialect) Decode(data []byte) (Body, error) {
-	obj, err := open(data)
-	if err != nil {
-		return Body{}, err
-	}
 	names := []string{"type", "title", "status", "detail", "code", "param", "request_id", "errors"}
 	var in [8]string
-	if !pick(obj, names, in[:]) || in[0] == "" && in[1] == "" && in[2] == "" && in[3] == "" {
+	if _, err := open(data, names, in[:]); err != nil {
+		return Body{}, err
+	}
+	if in[0] == "" && in[1] == "" && in[2] == "" && in[3] == "" {
 		return Body{}, ErrNotError
 	}
 	n := len(data)
