@@ -23,13 +23,13 @@ type Slot uint8
 
 // The slots that differ between dialects. Every dialect carries a message.
 const (
-	SlotType Slot = 1 << iota
-	SlotCode
-	SlotParam
-	SlotRequestID
-	SlotStatus
-	SlotRetryAfter
-	SlotFields
+	SlotType       Slot = 1 << iota // Body.Type
+	SlotCode                        // Body.Code
+	SlotParam                       // Body.Param
+	SlotRequestID                   // Body.RequestID
+	SlotStatus                      // Body.Status
+	SlotRetryAfter                  // Body.RetryAfter
+	SlotFields                      // Body.Fields
 )
 
 // Body is an error as it stands on the wire. Empty fields are absent there.

@@ -24,18 +24,18 @@ func dialects() map[string]errcodes.Dialect {
 // carried returns what of b the dialect has a place for.
 func carried(d errcodes.Dialect, b errcodes.Body) errcodes.Body {
 	s := d.Slots()
-	clear := func(slot errcodes.Slot, f func()) {
+	drop := func(slot errcodes.Slot, f func()) {
 		if s&slot == 0 {
 			f()
 		}
 	}
-	clear(errcodes.SlotType, func() { b.Type = "" })
-	clear(errcodes.SlotCode, func() { b.Code = "" })
-	clear(errcodes.SlotParam, func() { b.Param = "" })
-	clear(errcodes.SlotRequestID, func() { b.RequestID = "" })
-	clear(errcodes.SlotStatus, func() { b.Status = 0 })
-	clear(errcodes.SlotRetryAfter, func() { b.RetryAfter = 0 })
-	clear(errcodes.SlotFields, func() { b.Fields = nil })
+	drop(errcodes.SlotType, func() { b.Type = "" })
+	drop(errcodes.SlotCode, func() { b.Code = "" })
+	drop(errcodes.SlotParam, func() { b.Param = "" })
+	drop(errcodes.SlotRequestID, func() { b.RequestID = "" })
+	drop(errcodes.SlotStatus, func() { b.Status = 0 })
+	drop(errcodes.SlotRetryAfter, func() { b.RetryAfter = 0 })
+	drop(errcodes.SlotFields, func() { b.Fields = nil })
 	return b
 }
 

@@ -60,7 +60,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is an *Error of the same Code, whatever its other fields.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is is asked about this very value, not about what it wraps.
+	t, ok := target.(*Error)
 	return ok && t != nil && t.Code == e.Code
 }
 
@@ -92,8 +92,7 @@ func CodeOf(err error) Code {
 	if err == nil {
 		return ""
 	}
-	var e *Error
-	if errors.As(err, &e) && e != nil && e.Code != "" {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil && e.Code != "" {
 		return e.Code
 	}
 	return Internal
