@@ -1,0 +1,113 @@
+package provider
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/middleware"
+)
+
+// maxRuns bounds the runs that are remembered; the oldest are forgotten first.
+const maxRuns = 1000
+
+// runRequest is what POST /api/v1/runs reads of the body.
+type runRequest struct {
+	Input struct {
+		Prompt    json.RawMessage `json:"prompt"`
+		MaxTokens int             `json:"max_tokens"`
+	} `json:"input"`
+}
+
+// Run is a piece of work that was ordered.
+type Run struct {
+	ID        string `json:"id"`
+	Model     string `json:"model"`
+	Status    string `json:"status"`
+	CreatedAt int64  `json:"created_at"`
+}
+
+// ledger remembers runs by their id and by the caller's idempotency key.
+type ledger struct {
+	mu    sync.Mutex
+	runs  map[string]Run
+	keyed map[string]string // account and Idempotency-Key to run id
+	order []string
+}
+
+// start returns the run made before under the same key, else it keeps and returns made.
+func (l *ledger) start(key string, made Run) Run {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := l.runs[l.keyed[key]]; ok && key != "" {
+		return old
+	}
+	if l.runs == nil {
+		l.runs, l.keyed = make(map[string]Run), make(map[string]string)
+	}
+	if len(l.order) == maxRuns {
+		delete(l.runs, l.order[0])
+		l.order = l.order[1:]
+		if len(l.keyed) > maxRuns {
+			clear(l.keyed)
+		}
+	}
+	l.runs[made.ID] = made
+	l.order = append(l.order, made.ID)
+	if key != "" {
+		l.keyed[key] = made.ID
+	}
+	return made
+}
+
+func (l *ledger) get(id string) (Run, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.runs[id]
+	return r, ok
+}
+
+// CreateRun serves POST /api/v1/runs. A request that repeats an Idempotency-Key gets the first run again.
+func (p *Provider) CreateRun(w http.ResponseWriter, r *http.Request) error {
+	var req runRequest
+	if err := decodeBody(r, &req); err != nil {
+		return err
+	}
+	// encoding/json folds the case of keys, so the model is the one that RequireJSON saw.
+	o := order{model: middleware.ModelFrom(r.Context()), maxTokens: req.Input.MaxTokens}
+	m, err := lookUp(o.model, runs)
+	if err != nil {
+		return err
+	}
+	var prompt string
+	if json.Unmarshal(req.Input.Prompt, &prompt) != nil || prompt == "" {
+		return invalid("input.prompt", "The field input.prompt is required and must be a string.")
+	}
+	if err := p.checkBalance(r); err != nil {
+		return err
+	}
+	if err := p.run(r, m, o); err != nil {
+		return err
+	}
+	key := r.Header.Get("Idempotency-Key")
+	if key != "" {
+		key = accountFrom(r.Context()).key + " " + key
+	}
+	run := p.ledger.start(key, Run{ID: newID("run_"), Model: o.model, Status: "queued", CreatedAt: time.Now().Unix()})
+	return writeJSON(w, http.StatusCreated, run)
+}
+
+// GetRun serves GET /api/v1/runs/{id}. The run run_1 always exists.
+func (p *Provider) GetRun(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	if id == "run_1" {
+		return writeJSON(w, http.StatusOK, Run{ID: id, Model: "test/image", Status: "succeeded", CreatedAt: 1763683200})
+	}
+	run, ok := p.ledger.get(id)
+	if !ok {
+		return &errcodes.Error{Code: errcodes.RunNotFound}
+	}
+	return writeJSON(w, http.StatusOK, run)
+}
