@@ -18,7 +18,7 @@ func Google() *Registry { return google() }
 const (
 	srcGoogle      = "Google, canonical error codes (google.rpc.Code), 2026-11-21"
 	srcGoogleRetry = srcGoogle + "; retry rule: errwire"
-	srcGoogleWait  = srcGoogle + "; retry-after: errwire"
+	srcGoogleWait  = srcGoogle + "; retry rule and retry-after: errwire"
 )
 
 var google = builtin("google", GoogleDialect{}, []Entry{
@@ -27,56 +27,56 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 		Message: "The request is not valid.",
 		Cause:   "An argument is wrong whatever the state of the system.",
 		Fix:     "Correct what the message names.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: InvalidJSON, Wire: "INVALID_ARGUMENT", Status: 400, Class: ClassInvalidRequest,
 		Message: "The request body is not valid JSON.",
 		Cause:   "The body is not a JSON object.",
 		Fix:     "Check the syntax at the position that the message names.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: MissingModel, Wire: "INVALID_ARGUMENT", Status: 400, Class: ClassInvalidRequest, Param: "model",
 		Message: "The model field is missing or not a string.",
 		Cause:   "A required field is absent: model.",
 		Fix:     "Name the model.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: MissingInput, Wire: "INVALID_ARGUMENT", Status: 400, Class: ClassInvalidRequest,
 		Message: "A required field is missing or of the wrong kind.",
 		Cause:   "A required field is absent, such as contents.",
 		Fix:     "Add the field that the error names.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: InvalidInput, Wire: "INVALID_ARGUMENT", Status: 400, Class: ClassInvalidRequest,
 		Message: "A field has a value that is not accepted.",
 		Cause:   "The value of a field is not accepted.",
 		Fix:     "Correct the field that the error names.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: FailedPrecondition, Wire: "FAILED_PRECONDITION", Status: 400, Class: ClassInvalidRequest,
 		Message: "The state of the system does not allow this request.",
 		Cause:   "Something has to be set up first, such as billing or the region.",
 		Fix:     "Do what the message asks for, then send the request again.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: InvalidAPIKey, Wire: "UNAUTHENTICATED", Status: 401, Class: ClassAuthentication,
 		Message: "The API key is not valid.",
 		Cause:   "The credential is not valid.",
 		Fix:     "Use a valid key.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: MissingAPIKey, Wire: "UNAUTHENTICATED", Status: 401, Class: ClassAuthentication,
 		Message: "No API key was given.",
 		Cause:   "The request has no credential.",
 		Fix:     "Send a key.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: InsufficientBalance, Wire: "FAILED_PRECONDITION", Status: 402, Type: "BILLING_DISABLED", Class: ClassBilling,
@@ -90,7 +90,7 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 		Message: "The caller may not do this.",
 		Cause:   "The credential is valid and lacks the permission.",
 		Fix:     "Grant the permission, or use another credential.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: IPNotAllowed, Wire: "PERMISSION_DENIED", Status: 403, Type: "API_KEY_IP_ADDRESS_BLOCKED", Class: ClassPermission,
@@ -111,14 +111,14 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 		Message: "There is nothing at this path.",
 		Cause:   "The resource does not exist.",
 		Fix:     "Check the path and the names in it.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: ModelNotFound, Wire: "NOT_FOUND", Status: 404, Class: ClassNotFound, Param: "model",
 		Message: "There is no such model.",
 		Cause:   "The model does not exist or is closed to the caller.",
 		Fix:     "Take a model from the list of models.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: RunNotFound, Wire: "NOT_FOUND", Status: 404, Class: ClassNotFound,
@@ -183,7 +183,7 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 		Message: "The caller canceled the request.",
 		Cause:   "The caller left or ran into a deadline of its own.",
 		Fix:     "Nothing on the server; give the call more time.",
-		Source:  srcGoogle,
+		Source:  srcGoogleRetry,
 	},
 	{
 		Code: Internal, Wire: "INTERNAL", Status: 500, Class: ClassServerError, Retry: RetryOnce,

@@ -11,8 +11,8 @@ func OpenAI() *Registry { return openAI() }
 const (
 	srcOpenAI      = "OpenAI, error codes, 2026-11-21"
 	srcOpenAIRetry = srcOpenAI + "; retry rule: errwire"
-	srcOpenAIWait  = srcOpenAI + "; retry-after: errwire"
-	srcOpenAICode  = srcOpenAI + "; code: errwire"
+	srcOpenAIWait  = srcOpenAI + "; retry rule and retry-after: errwire"
+	srcOpenAICode  = srcOpenAI + "; code and retry rule: errwire"
 )
 
 var openAI = builtin("openai", OpenAIDialect{}, []Entry{
@@ -21,7 +21,7 @@ var openAI = builtin("openai", OpenAIDialect{}, []Entry{
 		Message: "The request is not valid.",
 		Cause:   "The request is malformed in a way that has no code of its own.",
 		Fix:     "Correct what the message names.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: MissingModel, Wire: "missing_required_parameter", Status: 400, Type: "invalid_request_error",
@@ -29,7 +29,7 @@ var openAI = builtin("openai", OpenAIDialect{}, []Entry{
 		Message: "The model parameter is missing or not a string.",
 		Cause:   "A required parameter is absent: model.",
 		Fix:     "Name the model in the body.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: MissingInput, Wire: "missing_required_parameter", Status: 400, Type: "invalid_request_error",
@@ -37,42 +37,42 @@ var openAI = builtin("openai", OpenAIDialect{}, []Entry{
 		Message: "A required parameter is missing or of the wrong kind.",
 		Cause:   "A required parameter is absent: the input, or the messages of a chat.",
 		Fix:     "Add the parameter that the error names.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: MissingRequiredParameter, Status: 400, Type: "invalid_request_error", Class: ClassInvalidRequest,
 		Message: "A required parameter is missing.",
 		Cause:   "A required parameter is absent.",
 		Fix:     "Add the parameter that the error names.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: InvalidInput, Wire: "invalid_value", Status: 400, Type: "invalid_request_error", Class: ClassInvalidRequest,
 		Message: "A parameter has a value that is not accepted.",
 		Cause:   "The value of a parameter is not one of those accepted.",
 		Fix:     "Correct the parameter that the error names.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: UnsupportedValue, Status: 400, Type: "invalid_request_error", Class: ClassInvalidRequest,
 		Message: "The model does not support this value of a parameter.",
 		Cause:   "The value is valid in general but not for this model.",
 		Fix:     "Change the parameter that the error names, or the model.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: ContextLengthExceeded, Status: 400, Type: "invalid_request_error", Class: ClassContextLength, Param: "messages",
 		Message: "The messages are longer than the context of the model.",
 		Cause:   "The prompt and the tokens asked for exceed the model's context.",
 		Fix:     "Shorten the messages, lower the number of tokens, or take a model with a longer context.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: InvalidAPIKey, Status: 401, Type: "invalid_request_error", Class: ClassAuthentication,
 		Message: "The API key is not valid.",
 		Cause:   "The key is wrong, revoked or of another organization.",
 		Fix:     "Check the key, or make a new one.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: MissingAPIKey, Status: 401, Type: "invalid_request_error", Class: ClassAuthentication,
@@ -86,14 +86,14 @@ var openAI = builtin("openai", OpenAIDialect{}, []Entry{
 		Message: "This country, region or territory is not supported.",
 		Cause:   "The request comes from a place that is not served.",
 		Fix:     "Send requests from a supported place only.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: ModelNotFound, Status: 404, Type: "invalid_request_error", Class: ClassNotFound, Param: "model",
 		Message: "The model does not exist, or you do not have access to it.",
 		Cause:   "The model does not exist or is closed to the caller.",
 		Fix:     "Take a model from the list of models.",
-		Source:  srcOpenAI,
+		Source:  srcOpenAIRetry,
 	},
 	{
 		Code: RateLimited, Wire: "rate_limit_exceeded", Status: 429, Type: "rate_limit_error", Class: ClassRateLimited,

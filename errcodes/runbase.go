@@ -12,7 +12,7 @@ func Runbase() *Registry { return runbase() }
 const (
 	srcRunbase      = "Runbase, error codes, 2026-11-21"
 	srcRunbaseRetry = srcRunbase + "; retry rule: errwire"
-	srcRunbaseWait  = srcRunbase + "; retry-after: errwire"
+	srcRunbaseWait  = srcRunbase + "; default of retry-after: errwire"
 )
 
 var runbase = builtin("runbase", RunbaseDialect{}, []Entry{

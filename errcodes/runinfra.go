@@ -10,6 +10,7 @@ func RunInfra() *Registry { return runInfra() }
 const (
 	srcRunInfra     = "RunInfra, error reference, 2026-11-21"
 	srcRunInfraType = srcRunInfra + "; type: errwire"
+	srcRunInfraWait = srcRunInfra + "; type and default of retry-after: errwire"
 )
 
 var runInfra = builtin("runinfra", RunInfraDialect{}, []Entry{
@@ -110,7 +111,7 @@ var runInfra = builtin("runinfra", RunInfraDialect{}, []Entry{
 		Message:    "This API key sends too many requests. Wait as the Retry-After header says and try again.",
 		Cause:      "The rate limit of the key is exceeded.",
 		Fix:        "Wait as Retry-After says and back off further each time.",
-		Source:     srcRunInfraType,
+		Source:     srcRunInfraWait,
 	},
 	{
 		Code: Internal, Status: 500, Type: "server_error", Class: ClassServerError, Retry: RetryOnce,
@@ -125,7 +126,7 @@ var runInfra = builtin("runinfra", RunInfraDialect{}, []Entry{
 		Message:    "The deployment cannot take requests just now. Try again after the time in the Retry-After header.",
 		Cause:      "The deployment is stopped, is being provisioned, or has no capacity left.",
 		Fix:        "Wait as Retry-After says and try again.",
-		Source:     srcRunInfraType,
+		Source:     srcRunInfraWait,
 	},
 	{
 		Code: Timeout, Status: 504, Type: "timeout_error", Class: ClassTimeout, Retry: RetryChanged,
