@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if registry == nil {
 		return fmt.Errorf("dialect %q is not one of %s", *dialect, strings.Join(names, ", "))
 	}
-	l, err := net.Listen("tcp", *addr)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return fmt.Errorf("serve %s: %w", *dialect, err)
 	}

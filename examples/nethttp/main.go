@@ -48,7 +48,7 @@ func dialects() []*errcodes.Registry {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var names []string
+	names := make([]string, 0, len(dialects()))
 	for _, r := range dialects() {
 		names = append(names, r.Name())
 	}
@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	srv, err := serve(*addr, dialects()[i], log)
+	srv, err := serve(ctx, *addr, dialects()[i], log)
 	if err != nil {
 		fmt.Fprintf(stderr, "nethttp: %v\n", err)
 		return exitDiff
@@ -101,13 +101,13 @@ type server struct {
 }
 
 // serve starts the API on addr in the vocabulary of r. The caller closes it.
-func serve(addr string, r *errcodes.Registry, log *slog.Logger) (*server, error) {
+func serve(ctx context.Context, addr string, r *errcodes.Registry, log *slog.Logger) (*server, error) {
 	p := &provider.Provider{Errors: &middleware.ErrorWriter{
 		Registry: r, Logger: log,
 		// What the clients of /v1/messages need, and no other client minds.
 		XAPIKey: true, RequestIDs: middleware.RequestIDs{Short: true},
 	}}
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", r.Name(), err)
 	}

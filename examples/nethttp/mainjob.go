@@ -87,7 +87,7 @@ func mainJob(ctx context.Context, stdout, stderr io.Writer, verbose bool) int {
 
 // drive starts a server in the vocabulary of r and sends it all scenarios at once.
 func drive(ctx context.Context, r *errcodes.Registry, scenarios []scenario, log *slog.Logger) ([]outcome, error) {
-	srv, err := serve("127.0.0.1:0", r, log)
+	srv, err := serve(ctx, "127.0.0.1:0", r, log)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/errwire/errwire/classify"
 	"github.com/errwire/errwire/errcodes"
 )
 
@@ -44,13 +45,10 @@ func (p printer) paint(colour, s string) string {
 
 // table prints one line for each outcome, in columns.
 func (p printer) table(title string, outcomes []outcome) {
-	rows := [][]string{{title, "status", "code or type", "request id", "class", "decision", "attempts", "waited"}}
+	rows := make([][]string, 0, 1+len(outcomes))
+	rows = append(rows, []string{title, "status", "code or type", "request id", "class", "decision", "attempts", "waited"})
 	for _, o := range outcomes {
 		d := o.first
-		name := string(o.condition)
-		if o.note != "" {
-			name += ", " + o.note
-		}
 		spelling := d.Code
 		if spelling == "" {
 			spelling = d.Type
@@ -59,7 +57,7 @@ func (p printer) table(title string, outcomes []outcome) {
 			spelling = "-"
 		}
 		rows = append(rows, []string{
-			name, strconv.Itoa(d.Status), spelling, d.RequestID, d.Class.String(), o.decision(),
+			o.name(), strconv.Itoa(d.Status), spelling, d.RequestID, d.Class.String(), o.decision(),
 			strconv.Itoa(len(o.attempts)), fmt.Sprintf("%.1f s", o.waited().Seconds()),
 		})
 	}
@@ -87,7 +85,20 @@ func (p printer) table(title string, outcomes []outcome) {
 		}
 		fmt.Fprintln(p.w, strings.TrimRight(line.String(), " "))
 	}
+	for _, o := range outcomes {
+		if o.final >= 300 && o.first.Advice != "" && o.stop != classify.StopNever {
+			fmt.Fprintf(p.w, "stopped at %s, so its advice: %s\n", o.name(), o.first.Advice)
+		}
+	}
 	fmt.Fprintln(p.w)
+}
+
+// name returns the condition and what is special about the request.
+func (o *outcome) name() string {
+	if o.note == "" {
+		return string(o.condition)
+	}
+	return string(o.condition) + ", " + o.note
 }
 
 // decision says in a few words what the client did.
@@ -116,14 +127,14 @@ func (o *outcome) colour() string {
 // diff prints what o should have been.
 func (p printer) diff(o outcome) {
 	for _, d := range o.diffs {
-		fmt.Fprintf(p.w, "%s %s %s: %s\n", p.paint(red, "differs:"), o.condition, o.note, d)
+		fmt.Fprintf(p.w, "%s %s: %s\n", p.paint(red, "differs:"), o.name(), d)
 	}
 }
 
 // exchanges prints what was on the wire, and the advice.
 func (p printer) exchanges(outcomes []outcome) {
 	for _, o := range outcomes {
-		fmt.Fprintln(p.w, p.paint(bold, strings.TrimRight(string(o.condition)+" "+o.note, " ")))
+		fmt.Fprintln(p.w, p.paint(bold, o.name()))
 		for _, e := range o.exchanges {
 			fmt.Fprintf(p.w, "> %s\n", e.request)
 			for line := range strings.Lines(e.answer) {

@@ -236,7 +236,8 @@ func TestAnIdempotencyKeyMakesOneRun(t *testing.T) {
 	first := create("a")
 	require.Equal(t, first, create("a"))
 	require.NotEqual(t, first, create("b"))
-	require.NotEqual(t, create(""), create(""))
+	unkeyed := create("")
+	require.NotEqual(t, unkeyed, create(""))
 	resp, body := call{"GET", "/api/v1/runs/" + first, good, "", "", nil}.send(t, srv)
 	require.Equal(t, 200, resp.StatusCode, body)
 }
