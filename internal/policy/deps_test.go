@@ -29,9 +29,11 @@ var arrows = []arrow{
 	{pkg: "errcodes/codedoc", may: []string{"errcodes"}},
 	{pkg: "internal/jsonbody"},
 	{pkg: "internal/jsonbody/jsonbodytest"},
+	{pkg: "internal/pacing"},
 	{pkg: "internal/policy"},
+	{pkg: "internal/readme"}, // its tests import what the README shows
 	{pkg: "middleware", may: []string{"errcodes", "internal/jsonbody", "github.com/go-playground/validator/v10", "golang.org/x/time"}},
-	{pkg: "classify", may: []string{"errcodes", "github.com/cenkalti/backoff/v4"}},
+	{pkg: "classify", may: []string{"errcodes", "internal/pacing", "github.com/cenkalti/backoff/v4"}},
 	{pkg: "otelhook", may: []string{
 		"errcodes", "middleware", "classify", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/trace",
 	}},

@@ -1,0 +1,66 @@
+package classify
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// This file is the seam to the backoff library: nothing else of the package but the field
+// Transport.NewBackOff knows it.
+
+const (
+	defaultMaxAttempts = 4
+	defaultMaxWait     = 60 * time.Second
+
+	firstBackOff = time.Second // then 2 s, 4 s, ...
+	maxJitter    = time.Second
+)
+
+// newBackOff returns the default policy: 1 s, 2 s, 4 s and so on up to MaxWait, without an end of its own. The
+// jitter is added elsewhere, because the library's goes both ways.
+func newBackOff(maxWait time.Duration) backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(firstBackOff, maxWait)),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0),
+		backoff.WithMaxInterval(maxWait),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// pacer is the backoff policy of one call. Policies have state, so each call has its own.
+type pacer struct{ policy backoff.BackOffContext }
+
+func newPacer(ctx context.Context, fresh func() backoff.BackOff, maxWait time.Duration) pacer {
+	var b backoff.BackOff
+	if fresh != nil {
+		b = fresh()
+	}
+	if b == nil {
+		b = newBackOff(maxWait)
+	}
+	// The context goes outermost, or the wrapper of another policy would hide it.
+	return pacer{backoff.WithContext(b, ctx)}
+}
+
+// next returns the policy's next wait; false when the policy ends the call.
+func (p pacer) next() (time.Duration, bool) {
+	wait := p.policy.NextBackOff()
+	if wait == backoff.Stop {
+		return 0, false
+	}
+	return max(wait, 0), true
+}
+
+// jitter returns an addition to wait of up to a tenth, at most a second. It is never negative: nobody
+// comes back earlier than told.
+func jitter(wait time.Duration) time.Duration {
+	limit := min(wait/10, maxJitter)
+	if limit <= 0 {
+		return 0
+	}
+	return rand.N(limit + 1) //nolint:gosec // spreading load needs no secrecy
+}

@@ -1,0 +1,531 @@
+package classify
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// Classifier turns failures into decisions. The zero value and nil work. It never changes
+// what it is given but the body of a response, and is safe for concurrent use as long as its fields do not change.
+//
+// # The order of judgement
+//
+//  1. A code of the body that a registry knows, then a type that a registry settles. The row decides everything; only
+//     where it says no more than "bad request" or "too fast" may the text name money, a quota, the context
+//     length or the content policy instead.
+//  2. Numbers: an allowance of zero, a request larger than the limit itself, an allowance per day or
+//     longer, a stated wait of a day or more on a limit.
+//  3. Codes and types known across providers, unless so broad that the text says more.
+//  4. The text, by short phrases.
+//  5. The status; the registry's row for it where there is exactly one registry, also when the text says nothing else.
+//
+// Then X-Should-Retry: false ends it (a request that has to be changed may still be sent changed), and
+// X-Should-Retry: true lets a failure be sent again that nothing but its status called final.
+// Decision.Rule names what decided.
+type Classifier struct {
+	// Registries are the providers this client talks to, asked in order. None is needed: codes, types and
+	// shapes that are common among providers are known.
+	Registries []*errcodes.Registry
+	// BodyLimit is how many bytes of an error body Response reads; 0 means 64 KiB.
+	BodyLimit int64
+	// BodyTimeout is how long Response waits for them; 0 means 3 s. What has arrived by then is judged.
+	BodyTimeout time.Duration
+}
+
+// Response judges a response. It reads at most BodyLimit bytes of the body of a response whose
+// status is 400 or more, within BodyTimeout, and puts every byte back: resp.Body is replaced, and whoever
+// closed it before still has to. A response below 400 is no failure and is not read; [Classifier.Body] judges one
+// that carries an error all the same. A nil response gives the zero Decision.
+func (c *Classifier) Response(resp *http.Response) Decision {
+	if resp == nil {
+		return Decision{}
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		return Decision{Status: resp.StatusCode, MaxAttempts: 1, Rule: ruleNoError}
+	}
+	limit, timeout := int64(defaultBodyLimit), defaultBodyTimeout
+	if c != nil && c.BodyLimit > 0 {
+		limit = c.BodyLimit
+	}
+	if c != nil && c.BodyTimeout > 0 {
+		timeout = c.BodyTimeout
+	}
+	return c.Body(resp.StatusCode, resp.Header, hold(resp, limit, timeout))
+}
+
+// Body judges a status, headers and the beginning of a body. It is pure: the same input gives the same Decision. Use it
+// for events of a stream, with the status 200, and for 2xx responses that carry an error. A body compressed
+// with gzip is read whatever the headers say. Only the first 64 KiB of text are looked at.
+//
+// h may be nil; its keys should be canonical, as those of a response are. body is not kept.
+func (c *Classifier) Body(status int, h http.Header, body []byte) Decision {
+	work, _ := workPool.Get().(*workspace)
+	f := &work.facts
+	defer func() {
+		work.facts = facts{}
+		workPool.Put(work)
+	}()
+	f.status, f.judged, f.header, f.buf = status, status, h, work.nodes[:0]
+	if v := h["Date"]; len(v) > 0 {
+		if t, err := http.ParseTime(v[0]); err == nil {
+			f.date = t
+		}
+	}
+	f.readBody(string(clip(plain(body))))
+	f.readHeaders()
+
+	if status < 400 {
+		if !f.failed && !f.refused {
+			return Decision{Status: status, MaxAttempts: 1, Rule: ruleNoError}
+		}
+		if f.inner != 0 {
+			f.judged = f.inner
+		}
+	}
+	d := Decision{Status: status}
+	d.Code, d.Type, d.Param, d.Message = valid(f.code), valid(f.typ), valid(f.param), valid(f.message)
+	d.RequestID = valid(f.requestIDOf())
+	c.judge(f, &d)
+	return d
+}
+
+// workspace is what Body needs for a while.
+type workspace struct {
+	facts facts
+	nodes [usualNodes]node
+}
+
+var workPool = sync.Pool{New: func() any { return new(workspace) }}
+
+// clip returns the part of body that is looked at.
+func clip(body []byte) []byte { return body[:min(len(body), defaultBodyLimit)] }
+
+// valid returns s as valid UTF-8.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\ufffd")
+}
+
+// readHeaders reads the code that stands in a header.
+func (f *facts) readHeaders() {
+	if f.code == "" {
+		name := header(f.header, "X-Amzn-Errortype")
+		if name != "" {
+			name, _, _ = strings.Cut(name, ":")
+		} else if name = f.exceptionType(); name == "" {
+			name = header(f.header, "X-Vercel-Error")
+		}
+		f.word(name)
+		f.code = name
+	}
+	if f.status < 400 && header(f.header, "X-Amz-Function-Error") != "" {
+		f.failed = true
+	}
+}
+
+// exceptionType is a header of AWS event streams; its name is not one that net/http would make canonical.
+func (f *facts) exceptionType() string {
+	if v := f.header[":exception-type"]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// Names of rules that are not made from what was read.
+const (
+	ruleVeto      = "x-should-retry: false"
+	ruleLift      = "x-should-retry: true"
+	ruleZero      = "limit: zero"
+	ruleTooBig    = "limit: request above it"
+	ruleDay       = "limit: per day or longer"
+	ruleShort     = "limit: per minute or hour"
+	ruleLongWait  = "wait: a day or more"
+	ruleRefusal   = "refusal"
+	ruleChallenge = "header cf-mitigated"
+)
+
+// judgement is what the parts of judging hand on.
+type judgement struct {
+	class    errcodes.Class
+	retry    errcodes.Retry
+	retrySet bool // else the class decides
+	rule     string
+	byStatus bool // nothing but the status spoke
+}
+
+// judge completes d by what f says.
+func (c *Classifier) judge(f *facts, d *Decision) {
+	var regs []*errcodes.Registry
+	if c != nil {
+		regs = c.Registries
+	}
+	d.Wait, d.WaitFrom = f.statedWait()
+	row, by, name := matchRegistries(regs, f.judged, d)
+	if by == errcodes.MatchedCode || by == errcodes.MatchedType && !refinable(row.Class) {
+		f.takeRow(d, &row, by, name)
+		f.finish(d, &judgement{class: row.Class, retry: row.Retry})
+		return
+	}
+
+	p := takeProse()
+	for _, s := range f.sentences[:f.nsent] {
+		p.add(s)
+	}
+	j := f.reason(d, p, by == errcodes.MatchedType)
+	putProse(p)
+
+	switch {
+	case by == errcodes.MatchedType && !lasting(j.class):
+		f.takeRow(d, &row, by, name)
+		j = judgement{class: row.Class, retry: row.Retry}
+	case by == errcodes.MatchedStatus && len(regs) == 1 && (j.byStatus || j.class == row.Class && j.class != errcodes.ClassConflict):
+		// The row for the status says more than the status, or than text that says the same.
+		f.takeRow(d, &row, by, name)
+		j.class, j.retry = row.Class, row.Retry
+	default:
+		d.Class, d.Rule = j.class, j.rule
+		d.Retry = j.retry
+		if !j.retrySet {
+			d.Retry = retryFor(j.class, f.judged)
+		}
+		if d.WaitFrom == SourceNone {
+			f.resetIfLimit(d)
+		}
+		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.WaitFrom != SourceNone {
+			d.Retry = errcodes.RetryBackoff
+		}
+		d.Advice = adviceFor(d.Class, d.Retry)
+	}
+	f.finish(d, &j)
+}
+
+// takeRow sets what a registry's row decides.
+func (f *facts) takeRow(d *Decision, row *errcodes.Entry, by errcodes.Matched, name string) {
+	d.Class, d.Retry, d.Condition, d.Advice = row.Class, row.Retry, row.Code, row.Fix
+	if row.MaybeExecuted {
+		d.Safety = MaybeExecuted
+	}
+	d.Rule = registryRule(name, by)
+	if d.WaitFrom == SourceNone {
+		f.resetIfLimit(d)
+	}
+}
+
+// namedRegistries are the names of the rules of this module's registries, by [errcodes.Matched].
+var namedRegistries = [...]struct {
+	name  string
+	rules [4]string
+}{
+	{"runbase", [4]string{errcodes.MatchedCode: "registry runbase: code", errcodes.MatchedType: "registry runbase: type", errcodes.MatchedStatus: "registry runbase: status"}},
+	{"runinfra", [4]string{errcodes.MatchedCode: "registry runinfra: code", errcodes.MatchedType: "registry runinfra: type", errcodes.MatchedStatus: "registry runinfra: status"}},
+	{"openai", [4]string{errcodes.MatchedCode: "registry openai: code", errcodes.MatchedType: "registry openai: type", errcodes.MatchedStatus: "registry openai: status"}},
+	{"anthropic", [4]string{errcodes.MatchedCode: "registry anthropic: code", errcodes.MatchedType: "registry anthropic: type", errcodes.MatchedStatus: "registry anthropic: status"}},
+	{"google", [4]string{errcodes.MatchedCode: "registry google: code", errcodes.MatchedType: "registry google: type", errcodes.MatchedStatus: "registry google: status"}},
+	{"problem", [4]string{errcodes.MatchedCode: "registry problem: code", errcodes.MatchedType: "registry problem: type", errcodes.MatchedStatus: "registry problem: status"}},
+}
+
+// registryRule names what of a registry's row was recognised. The names of the registries of this module are not built anew each time.
+func registryRule(registry string, by errcodes.Matched) string {
+	for i := range namedRegistries {
+		if n := &namedRegistries[i]; n.name == registry && int(by) < len(n.rules) {
+			return n.rules[by]
+		}
+	}
+	switch by {
+	case errcodes.MatchedCode:
+		return "registry " + registry + ": code"
+	case errcodes.MatchedType:
+		return "registry " + registry + ": type"
+	default:
+		return "registry " + registry + ": status"
+	}
+}
+
+// matchRegistries asks the registries for a row: a code of any, then a type of any, then the status of the first.
+func matchRegistries(regs []*errcodes.Registry, status int, d *Decision) (row errcodes.Entry, by errcodes.Matched, name string) {
+	by = errcodes.MatchedNothing
+	for _, r := range regs {
+		e, m := r.MatchBy(status, d.Code, d.Type)
+		if m == errcodes.MatchedCode {
+			return e, m, r.Name()
+		}
+		if by == errcodes.MatchedNothing || m == errcodes.MatchedType && by == errcodes.MatchedStatus {
+			row, by, name = e, m, r.Name()
+		}
+	}
+	return row, by, name
+}
+
+// refinable reports whether a row found by its type may say less than the text.
+func refinable(class errcodes.Class) bool {
+	return class == errcodes.ClassInvalidRequest || class == errcodes.ClassRateLimited
+}
+
+// lasting reports whether the class is one of those for which text beats a broad type.
+func lasting(class errcodes.Class) bool {
+	switch class {
+	case errcodes.ClassBilling, errcodes.ClassQuotaExhausted, errcodes.ClassContextLength, errcodes.ClassContentPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
+// reason judges without registries.
+func (f *facts) reason(d *Decision, p *prose, typed bool) judgement {
+	group := groupOf(f.judged)
+	known := f.bestWord()
+	if known == nil || known.strength == faint {
+		if k := p.namedError(); k != nil && k.strength != faint {
+			known = k
+		}
+	}
+	if f.refused {
+		return judgement{class: errcodes.ClassContentPolicy, rule: ruleRefusal}
+	}
+	if strings.EqualFold(header(f.header, "Cf-Mitigated"), "challenge") {
+		return judgement{class: errcodes.ClassPermission, rule: ruleChallenge}
+	}
+	if known != nil && known.strength == strong && !(group == on401 && !ofMoney(known.class)) {
+		return judgement{class: known.class, retry: known.retry, retrySet: known.retry != errcodes.RetryNever, rule: "known: " + known.stem}
+	}
+
+	l := p.readLimits()
+	if f.period != periodNone {
+		l.period, l.isLimit = f.period, true
+	}
+	limited := group&(on2xx|on400|on403|on429|on503|on500) != 0 && l.isLimit ||
+		known != nil && (known.class == errcodes.ClassRateLimited || known.class == errcodes.ClassQuotaExhausted)
+	if limited || group == on402 {
+		switch {
+		case f.zeroLimit || l.zero:
+			return judgement{class: errcodes.ClassQuotaExhausted, rule: ruleZero}
+		case l.tooBig && group&(on429|on400|on413) != 0:
+			return judgement{class: errcodes.ClassTooLarge, rule: ruleTooBig}
+		}
+	}
+	text := -1
+	if group != on401 || p.judge(on401) >= 0 {
+		text = p.judge(group)
+	}
+	spend := text >= 0 && proseRules[text].name == "spend limit"
+	refusal := group == on429 || group == on403 || group == on2xx && l.isLimit && l.period != periodNone || known != nil && known.class == errcodes.ClassRateLimited || text >= 0 && ofLimits(proseRules[text].class)
+	if limited && refusal && !spend {
+		switch {
+		case l.period == periodDay:
+			return judgement{class: errcodes.ClassQuotaExhausted, rule: ruleDay}
+		case l.period == periodShort && group != on402 && (text < 0 || proseRules[text].class != errcodes.ClassOverloaded):
+			return judgement{class: errcodes.ClassRateLimited, rule: ruleShort}
+		}
+	}
+	wait := d.Wait
+	if d.WaitFrom == SourceNone && refusal {
+		wait, _ = f.resetWait()
+	}
+	if wait >= day && refusal && !spend {
+		return judgement{class: errcodes.ClassQuotaExhausted, rule: ruleLongWait}
+	}
+	// An allowance that renews within the day is a rate, whatever it is called.
+	renews := wait > 0 && (group == on429 || group == on2xx)
+	if text >= 0 {
+		r := &proseRules[text]
+		if renews && (r.class == errcodes.ClassQuotaExhausted || spend && d.WaitFrom == SourceText) {
+			return judgement{class: errcodes.ClassRateLimited, rule: "text: " + r.name + ", renewed soon"}
+		}
+		return judgement{class: r.class, retry: r.retry, retrySet: r.retry != errcodes.RetryNever, rule: "text: " + r.name}
+	}
+	if known != nil && known.class == errcodes.ClassQuotaExhausted && renews {
+		return judgement{class: errcodes.ClassRateLimited, rule: "known: " + known.stem + ", renewed soon"}
+	}
+	if known != nil && known.applies(group) {
+		return judgement{class: known.class, retry: known.retry, retrySet: known.retry != errcodes.RetryNever, rule: "known: " + known.stem}
+	}
+	class, retry := byStatus(f.judged)
+	if group == on2xx && f.inner == 0 {
+		// Something failed, and nothing says what: like a plain 500.
+		class, retry = errcodes.ClassServerError, errcodes.RetryOnce
+	}
+	return judgement{class: class, retry: retry, retrySet: true, rule: "status", byStatus: true}
+}
+
+func ofMoney(c errcodes.Class) bool {
+	return c == errcodes.ClassBilling || c == errcodes.ClassQuotaExhausted
+}
+
+func ofLimits(c errcodes.Class) bool {
+	return c == errcodes.ClassRateLimited || c == errcodes.ClassQuotaExhausted || c == errcodes.ClassOverloaded || c == errcodes.ClassBilling
+}
+
+// bestWord returns the strongest of the known machine words, the innermost of several; nil for none.
+func (f *facts) bestWord() *knownWord {
+	var best *knownWord
+	for _, w := range f.words[:f.nwords] {
+		if k := lookupWord(w); k != nil && (best == nil || k.strength > best.strength) {
+			best = k
+		}
+	}
+	return best
+}
+
+// namedError returns the known word among the names of exceptions in prose, such as litellm.RateLimitError; nil for none.
+func (p *prose) namedError() *knownWord {
+	for i := range p.words {
+		w := p.word(i)
+		if n := len(w); n > len("exception") && (string(w[n-5:]) == "error" || string(w[n-9:]) == "exception") {
+			if k := lookupStem(string(w)); k != nil {
+				return k
+			}
+		}
+	}
+	return nil
+}
+
+// applies reports whether a weak or faint word decides under the status.
+func (k *knownWord) applies(group statuses) bool {
+	switch {
+	case group == on401:
+		return ofMoney(k.class) || k.class == errcodes.ClassAuthentication
+	case group == on402:
+		return ofMoney(k.class)
+	case k.strength != faint:
+		return true
+	case k.class == errcodes.ClassServerError:
+		return group&(on2xx|on500) != 0
+	}
+	return group&(on2xx|on400) != 0
+}
+
+// byStatus judges by the status alone.
+func byStatus(status int) (errcodes.Class, errcodes.Retry) {
+	switch status {
+	case 408, 504, 522, 524, 598, 599:
+		return errcodes.ClassTimeout, errcodes.RetryBackoff
+	case 503, 521, 523, 529, 530:
+		return errcodes.ClassOverloaded, errcodes.RetryBackoff
+	case 423:
+		return errcodes.ClassConflict, errcodes.RetryNever
+	}
+	var none *errcodes.Registry
+	e := none.Match(status, "", "")
+	return e.Class, e.Retry
+}
+
+// retryFor returns the retry rule of a class.
+func retryFor(class errcodes.Class, status int) errcodes.Retry {
+	switch class {
+	case errcodes.ClassRateLimited, errcodes.ClassOverloaded, errcodes.ClassTimeout:
+		return errcodes.RetryBackoff
+	case errcodes.ClassServerError:
+		if status >= 502 && status < 600 || status == 408 || status == 429 {
+			return errcodes.RetryBackoff
+		}
+		return errcodes.RetryOnce
+	default:
+		return errcodes.RetryNever
+	}
+}
+
+// statedWait returns the wait that the response states, reset headers excepted.
+func (f *facts) statedWait() (time.Duration, Source) {
+	if wait, from := parseRetryAfter(f.header, f.date); from != SourceNone {
+		return wait, from
+	}
+	if f.waited {
+		return f.wait, SourceBody
+	}
+	for _, s := range f.sentences[:f.nsent] {
+		if wait, ok := waitInText(s, f.date); ok {
+			return wait, SourceText
+		}
+	}
+	if f.pageText != "" {
+		if wait, ok := waitInText(f.pageText, f.date); ok {
+			return wait, SourceText
+		}
+	}
+	return 0, SourceNone
+}
+
+// resetIfLimit reads the wait from reset headers, which count only where a limit refuses.
+func (f *facts) resetIfLimit(d *Decision) {
+	if d.Class != errcodes.ClassRateLimited && d.Class != errcodes.ClassQuotaExhausted {
+		return
+	}
+	wait, ok := f.resetWait()
+	if !ok {
+		return
+	}
+	d.Wait, d.WaitFrom = wait, SourceReset
+	if wait >= day {
+		d.Class, d.Retry, d.Rule = errcodes.ClassQuotaExhausted, errcodes.RetryNever, ruleLongWait
+		d.Advice = adviceFor(d.Class, d.Retry)
+	}
+}
+
+// resetWait returns the wait that reset headers state, those that the body quotes included.
+func (f *facts) resetWait() (time.Duration, bool) {
+	wait, ok := resetWait(f.header, f.date)
+	if quoted, found := resetWait(f.resets, f.date); found && (!ok || quoted > wait) {
+		wait, ok = quoted, true
+	}
+	return wait, ok
+}
+
+// finish applies what the server says about retrying as such.
+func (f *facts) finish(d *Decision, j *judgement) {
+	switch header(f.header, "X-Should-Retry") {
+	case "false":
+		d.Vetoed = true
+		switch {
+		case d.Retry == errcodes.RetryChanged, d.Retry == errcodes.RetryNever:
+			// A changed request is another request.
+		case d.Safety == MaybeExecuted:
+			// The row says why, and when it may be sent again nevertheless: with a key.
+			d.MaxAttempts = 1
+			return
+		default:
+			d.Retry, d.Rule = errcodes.RetryNever, ruleVeto
+		}
+	case "true":
+		if j.byStatus && d.Retry == errcodes.RetryNever {
+			d.Retry, d.Rule = errcodes.RetryBackoff, ruleLift
+		}
+	}
+	d.MaxAttempts = attemptsFor(d.Retry)
+}
+
+// attemptsFor returns how many attempts a failure under the rule r is worth, 0 for as many as the caller likes.
+func attemptsFor(r errcodes.Retry) int {
+	switch r {
+	case errcodes.RetryBackoff:
+		return 0
+	case errcodes.RetryOnce, errcodes.RetryChanged:
+		return 2
+	default:
+		return 1
+	}
+}
+
+// Err judges a transport error by its kind, never by its text. An [Error] of a Transport further
+// down keeps its decision. A nil error gives the zero Decision.
+func (c *Classifier) Err(err error) Decision {
+	if err == nil {
+		return Decision{}
+	}
+	if inner, ok := errors.AsType[*Error](err); ok {
+		return inner.Decision
+	}
+	k := kindOf(err)
+	return Decision{
+		Class: k.class, Retry: k.retry, MaxAttempts: attemptsFor(k.retry),
+		Safety: k.safety, Rule: k.rule, Advice: k.advice,
+	}
+}

@@ -1,0 +1,149 @@
+package classify
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// h2StreamError takes the shape of net/http's own HTTP/2 stream error, whose As method fills any
+// struct of the same fields.
+type h2StreamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (h2StreamError) Error() string { return "http2 stream error" }
+
+// Codes of RFC 9113 section 7. Refused streams were not processed, section 8.7.
+const (
+	h2RefusedStream   = 7
+	h2EnhanceYourCalm = 11
+)
+
+// netKind is what one kind of transport error means.
+type netKind struct {
+	rule   string
+	class  errcodes.Class
+	retry  errcodes.Retry
+	safety Safety
+	advice string
+}
+
+const (
+	adviceReach = "The server could not be reached: check address, network and proxy if it stays so."
+	adviceTLS   = "The TLS connection cannot be trusted or set up: check host name, certificates, protocol and clock."
+	adviceReply = "The connection ended without an answer, so the work may have been done: " +
+		"send an Idempotency-Key where the server honours one."
+	adviceTime = "No answer came in time: allow more time, ask for less, or stream the answer."
+)
+
+// The kinds, named as they appear in Decision.Rule.
+var (
+	netCanceled = netKind{"transport: canceled", errcodes.ClassCanceled, errcodes.RetryNever, MaybeExecuted, "The caller ended the request."}
+	netTLS      = netKind{"transport: tls", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, adviceTLS}
+	netNoHost   = netKind{"transport: no such host", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The host name does not exist: check the URL."}
+	netDNS      = netKind{"transport: name lookup", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, adviceReach}
+	netAddress  = netKind{"transport: address", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The address cannot be used: check the URL."}
+	netForbid   = netKind{"transport: not allowed here", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "This machine does not let the connection out: check its firewall."}
+	netRefused  = netKind{"transport: connection refused", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, adviceReach}
+	netDial     = netKind{"transport: dial", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, adviceReach}
+	netScheme   = netKind{"transport: not https", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The server speaks plain HTTP on this port: check the scheme of the URL."}
+	netH2Refuse = netKind{"transport: stream refused", errcodes.ClassOverloaded, errcodes.RetryBackoff, NotSent, adviceReach}
+	netH2Calm   = netKind{"transport: enhance your calm", errcodes.ClassRateLimited, errcodes.RetryBackoff, Rejected, "The server asks to send more slowly."}
+	netTimeout  = netKind{"transport: timeout", errcodes.ClassTimeout, errcodes.RetryBackoff, MaybeExecuted, adviceTime}
+	netReset    = netKind{"transport: connection reset", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
+	netEOF      = netKind{"transport: end of connection", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
+	netH2Stream = netKind{"transport: stream error", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
+	netMisuse   = netKind{"transport: misuse", errcodes.ClassInvalidRequest, errcodes.RetryNever, NotSent, "The request cannot be sent as it is: this is a fault of the program."}
+	netUnknown  = netKind{"transport: other", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceReply}
+)
+
+// kindOf finds the kind of a transport error by type, never by text.
+func kindOf(err error) netKind {
+	var (
+		dns    *net.DNSError
+		op     *net.OpError
+		stream h2StreamError
+		timed  net.Error
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return netCanceled
+	case isTLS(err):
+		return netTLS
+	case errors.As(err, &dns):
+		if dns.IsNotFound && !dns.IsTemporary {
+			return netNoHost
+		}
+		return netDNS
+	case isAddress(err):
+		return netAddress
+	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect"):
+		switch {
+		case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+			return netForbid
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return netRefused
+		}
+		return netDial
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return netScheme
+	case errors.As(err, &stream):
+		switch stream.Code {
+		case h2RefusedStream:
+			return netH2Refuse
+		case h2EnhanceYourCalm:
+			return netH2Calm
+		}
+		return netH2Stream
+	case errors.Is(err, http.ErrBodyReadAfterClose), errors.Is(err, http.ErrSkipAltProtocol),
+		errors.Is(err, http.ErrNotSupported):
+		return netMisuse
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
+		return netTimeout
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return netRefused
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, syscall.ECONNABORTED), errors.Is(err, net.ErrClosed):
+		return netReset
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return netEOF
+	}
+	return netUnknown
+}
+
+// isTLS reports whether the TLS handshake failed for a reason that stays: the certificate, the
+// name, the protocol, or an alert of the other side.
+func isTLS(err error) bool {
+	var (
+		verify  *tls.CertificateVerificationError
+		record  tls.RecordHeaderError
+		alert   tls.AlertError
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		roots   x509.SystemRootsError
+	)
+	return errors.As(err, &verify) || errors.As(err, &record) || errors.As(err, &alert) ||
+		errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &roots)
+}
+
+// isAddress reports whether the address itself cannot be used.
+func isAddress(err error) bool {
+	var (
+		addr    *net.AddrError
+		parse   *net.ParseError
+		invalid net.InvalidAddrError
+		network net.UnknownNetworkError
+	)
+	return errors.As(err, &addr) || errors.As(err, &parse) || errors.As(err, &invalid) || errors.As(err, &network)
+}

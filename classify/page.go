@@ -1,0 +1,133 @@
+package classify
+
+import (
+	"html"
+	"strings"
+)
+
+// maxPage bounds how much of a page is looked at.
+const maxPage = 16 << 10
+
+// pageTitle returns the title of the HTML page s, else its first heading, and whether s is a page at all.
+func pageTitle(s string) (string, bool) {
+	t := trimBlank(s)
+	if t == "" || t[0] != '<' || !isPage(t) {
+		return "", false
+	}
+	t = cut(t, maxPage)
+	for _, tag := range [...]string{"title", "h1"} {
+		if inside, ok := elementText(t, tag); ok && inside != "" {
+			return inside, true
+		}
+	}
+	return "", true
+}
+
+// isPage reports whether s, which begins with '<', is HTML.
+func isPage(s string) bool {
+	head := cut(s, 1<<10)
+	for _, tag := range [...]string{"<!doctype html", "<html", "<head", "<body", "<title", "<center", "<h1", "<h2", "<p>", "<pre", "<div"} {
+		if containsFold(head, tag) {
+			return true
+		}
+	}
+	return false
+}
+
+// elementText returns the text inside the first element of that name, with blanks collapsed.
+func elementText(s, tag string) (string, bool) {
+	at := 0
+	for {
+		i := indexFold(s[at:], "<"+tag)
+		if i < 0 {
+			return "", false
+		}
+		at += i + 1 + len(tag)
+		if at >= len(s) {
+			return "", false
+		}
+		// "<title>", "<title lang=en>", and not "<titles>".
+		if !isWordByte(s[at]) {
+			break
+		}
+	}
+	open := strings.IndexByte(s[at:], '>')
+	if open < 0 {
+		return "", false
+	}
+	inside := s[at+open+1:]
+	if end := indexFold(inside, "</"+tag); end >= 0 {
+		inside = inside[:end]
+	} else if tag != "title" && tag != "h1" {
+		return "", false
+	}
+	return visibleText(inside), true
+}
+
+// visibleText returns s without tags, comments, scripts and styles, entities decoded and blanks collapsed.
+func visibleText(s string) string {
+	var b strings.Builder
+	for s != "" {
+		i := strings.IndexByte(s, '<')
+		if i < 0 {
+			b.WriteString(s)
+			break
+		}
+		b.WriteString(s[:i])
+		s = s[i:]
+		end := ">"
+		switch {
+		case strings.HasPrefix(s, "<!--"):
+			end = "-->"
+		case hasPrefixFold(s, "<script"):
+			end = "</script>"
+		case hasPrefixFold(s, "<style"):
+			end = "</style>"
+		}
+		j := indexFold(s, end)
+		if j < 0 {
+			break
+		}
+		b.WriteByte(' ')
+		s = s[j+len(end):]
+	}
+	return strings.Join(strings.Fields(html.UnescapeString(b.String())), " ")
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// readMarkup reads a page, or an error in XML as object stores and query APIs write it.
+func (f *facts) readMarkup(s string) bool {
+	s = cut(s, maxPage)
+	if title, ok := pageTitle(s); ok {
+		f.html = true
+		f.message = title
+		f.sentence(title)
+		for _, tag := range [...]string{"h1", "h2"} {
+			if text, ok := elementText(s, tag); ok {
+				f.sentence(text)
+			}
+		}
+		f.pageText = visibleText(s)
+		return true
+	}
+	message, ok := elementText(s, "message")
+	code, isCode := elementText(s, "code")
+	if !ok && !isCode {
+		return false
+	}
+	f.failed = true
+	f.takeMessage(message)
+	if isToken(code) {
+		f.code = code
+		f.word(code)
+	}
+	for _, tag := range [...]string{"requestid", "request_id"} {
+		if id, ok := elementText(s, tag); ok && len(id) <= maxRequestID {
+			f.requestID = firstOf(f.requestID, id)
+		}
+	}
+	return true
+}

@@ -1,0 +1,471 @@
+package classify
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// maxProse bounds the prose that is judged: the first 4 KiB of a message say what it is about.
+const maxProse = 4 << 10
+
+// statuses is a set of groups of statuses in which a rule about prose holds.
+type statuses uint16
+
+const (
+	on2xx  statuses = 1 << iota // no failure, or unknown: the body alone speaks
+	on400                       // 400 and what says no more than that
+	on401                       // 401, 407
+	on402                       //
+	on403                       // 403, 451
+	on404                       // 404, 410
+	on409                       // 409, 423, 425
+	on413                       // 413, 414, 431
+	on429                       //
+	on500                       // 500, 501
+	on503                       // 502, 503, 505 and up
+	onTime                      // 408, 499, 504, 522, 524, 598, 599
+
+	onAny     = on2xx | on400 | on401 | on402 | on403 | on404 | on409 | on413 | on429 | on500 | on503 | onTime
+	onServer  = on500 | on503 | onTime
+	onRequest = on2xx | on400 | on500
+)
+
+func groupOf(status int) statuses {
+	switch {
+	case status < 400, status >= 600:
+		return on2xx
+	case status == 401, status == 407:
+		return on401
+	case status == 402:
+		return on402
+	case status == 403, status == 451:
+		return on403
+	case status == 404, status == 410:
+		return on404
+	case status == 409, status == 423, status == 425:
+		return on409
+	case status == 413, status == 414, status == 431:
+		return on413
+	case status == 429:
+		return on429
+	case status == 408, status == 499, status == 504, status == 522, status == 524, status == 598, status == 599:
+		return onTime
+	case status < 500:
+		return on400
+	case status <= 501:
+		return on500
+	}
+	return on503
+}
+
+// proseRule judges prose by short phrases. In a phrase, words are separated by blanks; a|b is either, word* a word
+// with that beginning, ~ up to three words in between, ~~ up to eight. Words are compared whole and without case;
+// '_' belongs to words, '-' separates them; links are not looked at.
+type proseRule struct {
+	name    string
+	class   errcodes.Class
+	on      statuses
+	retry   errcodes.Retry // for a conflict that passes by itself; else the class decides
+	phrases []string
+	cjk     []string // phrases in scripts without blanks, found anywhere
+}
+
+// proseRules are asked in this order: what lasts before what passes, the narrow before the broad. The first whose
+// phrase is found, in a status group it holds for, decides.
+var proseRules = [...]proseRule{
+	{
+		name: "spend limit", class: errcodes.ClassBilling, on: onAny,
+		phrases: []string{
+			"spend|spending limit|limits|cap", "max budget", "over budget", "budget ~ exceeded|reached|exhausted",
+			"exceed* ~ budget", "billing ~ limit", "spend|spending ~ limit ~ reached|exceeded", "usage|overage cap ~ reached|exceeded",
+		},
+	},
+	{
+		name: "current quota", class: errcodes.ClassQuotaExhausted, on: onAny &^ onTime &^ on404,
+		phrases: []string{
+			"exceed* ~ current quota", "quota ~ exhausted|depleted|consumed|insufficient|spent", "quota ~ used up", "quota ~ not enough|sufficient",
+			"insufficient ~ quota", "no ~ quota", "no quota ~ left|remaining|available", "out of ~ quota", "enough quota", "used ~ up ~ quota|allowance|allocation",
+			"usage limit|limits ~~ reached|exceeded|hit", "reached|exceed*|hit ~ usage limit|limits", "usage quota",
+			"free tier|quota|trial|plan ~ exhausted|expired|ended|over", "free tier|quota|allocation|allowance|requests ~ used up",
+			"allocation|allowance ~ used up", "allocation|allowance ~ exhausted|exceeded|depleted", "trial ~ expired|ended|over",
+			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan", "quota will ~ reset", "premium requests",
+		},
+		cjk: []string{"配额不足", "额度不足", "配额已用", "额度已用", "额度耗尽", "免费额度", "次数已用完"},
+	},
+	{
+		name: "money", class: errcodes.ClassBilling, on: onAny &^ onTime,
+		phrases: []string{
+			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|depleted|empty|negative|overdrawn",
+			"balance|credit|credits ~ too low|little", "balance|credit|credits ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
+			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
+			"payment required|overdue|failed|declined|due", "payment method", "past due", "unpaid", "overdue", "arrears", "top up", "recharge",
+			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required|details", "enable|requires|require|needs|activate billing",
+			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
+			"extra usage", "only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
+			"prepaid|prepayment credits", "purchase ~ credits", "buy ~ credits", "license ~ expired",
+		},
+		cjk: []string{"余额不足", "欠费", "请充值", "账户余额", "未付费"},
+	},
+	{
+		name: "content policy", class: errcodes.ClassContentPolicy, on: onRequest | on403 | on503,
+		phrases: []string{
+			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
+			"violat* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable ~ content", "sensitive ~ words|content|information|text|data",
+			"content exists risk", "flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "content ~ flagged|blocked", "failed|by|to moderation", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
+			"nsfw", "copyrighted ~ material|content",
+		},
+		cjk: []string{"敏感", "违规", "不合规", "内容安全", "不当内容"},
+	},
+	{
+		name: "context length", class: errcodes.ClassContextLength, on: onRequest | on403 | on413 | on503,
+		phrases: []string{
+			"context length|window|size|limit ~~ exceed*|overflow*", "exceed* ~~ context length|window|size|limit", "maximum|max ~ context", "context length|window|size ~~ tokens|token|maximum|max|larger|longer|shorter|reduce|too",
+			"too large|long|big ~~ context", "longer|larger than ~~ context", "context length|window|size|overflow ~ of",
+			"prompt|input|inputs|conversation|history|messages ~ too long", "prompt|input ~ length ~~ exceed*", "prompt|input ~ exceed* ~~ tokens|token|length|limit",
+			"max_seq_len|max_model_len|max_position_embeddings|n_ctx|max_input_tokens|max_total_tokens", "prompt_tokens|input_tokens ~~ exceed*|less|maximum|limit",
+			"token|tokens count ~~ exceed*", "exceed* ~~ maximum|max|limit|allowed ~~ tokens", "exceed* ~~ token limit", "tokens ~ exceed* ~~ maximum|max|limit|allowed", "too many tokens|input",
+			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens", "context shift",
+		},
+		cjk: []string{"上下文长度", "最大长度", "超过模型", "输入过长"},
+	},
+	{
+		name: "too large", class: errcodes.ClassTooLarge, on: onRequest | on403 | on503,
+		phrases: []string{
+			"payload|body|request|entity|file|image|upload|attachment|audio|video|document|pdf|message|content|input ~ too large|big",
+			"size limit|limits ~ exceed*", "exceed* ~ maximum|max|allowed|size ~ size|mb|mib|kb|bytes|gb", "exceed* ~~ size limit",
+			"file|image|body|payload|request size ~ exceed*|larger|bigger|limit", "larger|bigger than ~~ bytes|mb|mib|kb|size", "too large ~~ bytes|mb|size",
+		},
+	},
+	{
+		name: "request too large", class: errcodes.ClassTooLarge, on: on429,
+		phrases: []string{"request|prompt|payload|message too large"},
+	},
+	{
+		name: "api key", class: errcodes.ClassAuthentication, on: onRequest | on403 | on404 | on503,
+		phrases: []string{
+			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
+			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
+			"api keys ~ not supported", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|signature|authorization|authentication", "credentials ~ not|invalid|expired|required|missing",
+			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials", "token ~ has|is ~ expired|revoked", "token ~ tenant",
+			"oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
+			"signature ~ expired|invalid|not", "log in again", "login required", "please login|authenticate", "user not found",
+		},
+		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
+	},
+	{
+		name: "region or permission", class: errcodes.ClassPermission, on: onRequest | on503,
+		phrases: []string{
+			"permission|permissions ~~ denied|required|missing|lack|insufficient", "lacks|lack|no|without|have|insufficient|missing ~ permission|permissions|privilege|privileges", "access denied|forbidden|restricted", "not authorized", "not have ~ access", "dont have ~ access", "no access ~ to",
+			"not allowed in project|region|organization|account|plan", "country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory", "not ~ available in ~ country|region|location",
+			"not allowed to ~ model|models|endpoint|resource", "account|organization|project|user|team ~ suspended|banned|blocked|disabled|deactivated|terminated|restricted|locked", "ip ~ not ~ allowed|whitelisted|allowlisted",
+		},
+		cjk: []string{"无权限", "没有权限", "权限不足", "无权访问"},
+	},
+	{
+		name: "no such model", class: errcodes.ClassNotFound, on: onRequest | on404 | on503 | on403,
+		phrases: []string{
+			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "no such model|deployment|engine", "unknown|unrecognized|nonexistent model",
+			"invalid model name|id|specified|identifier", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
+		},
+		cjk: []string{"模型不存在", "不存在的模型", "未找到模型"},
+	},
+	{
+		name: "not supported", class: errcodes.ClassUnsupported, on: onRequest | on404,
+		phrases: []string{
+			"not|doesnt|dont|isnt|no|cannot|cant support|supported", "no longer supported", "unsupported ~ parameter|value|model|operation|feature|field|api|version|method|endpoint|format|modality|tool|argument",
+			"not ~ work with", "not|doesnt accept", "not implemented", "not a chat model|endpoint", "only supports|supported", "not|isnt ~ compatible with", "incompatible with", "cannot|cant be used with|for|in",
+			"not available ~ for|on|in|with this|the|your model|endpoint|version", "use|take|try ~ api|endpoint|route instead", "missing conversation_config", "use|take the ~ completions|responses|messages|chat|embeddings ~ api|endpoint", "only available ~ responses|chat|completions|on|via|through",
+		},
+		cjk: []string{"不支持"},
+	},
+	{
+		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on413,
+		phrases: []string{
+			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load", "at ~ peak load",
+			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
+			"reinitializing|initializing", "re initializing", "starting up", "warming up", "cold start|starting", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers", "no healthy upstream",
+			"queue ~ full", "too many ~ pending|queued", "pending requests", "under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ resources|gpus|workers", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
+			"try again ~ when ~ available|ready",
+		},
+		cjk: []string{"繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
+	},
+	{
+		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
+		phrases: []string{
+			"rate limit|limits|limited|limiting ~ exceeded|reached|hit|error|violated|triggered", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
+			"too many requests|calls|concurrent|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "ip banned|blocked until",
+			"secondary rate", "abuse detection", "concurren* ~ limit ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
+		},
+		cjk: []string{"频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
+	},
+	{
+		name: "timed out", class: errcodes.ClassTimeout, on: on2xx | onServer | on429,
+		phrases: []string{"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded", "did not ~ respond|answer|finish|complete ~ in|within time|seconds"},
+		cjk:     []string{"超时"},
+	},
+	{
+		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
+		phrases: []string{
+			"in progress", "in flight", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update ~~ progress|running|active|processing|pending|same|lock|locked|pending",
+			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
+		},
+	},
+	{
+		name: "not found", class: errcodes.ClassNotFound, on: on2xx,
+		phrases: []string{"not found", "does not exist", "doesnt exist", "no such", "no longer exists"},
+	},
+	{
+		name: "unauthorized", class: errcodes.ClassAuthentication, on: on2xx,
+		phrases: []string{"unauthorized", "bad credentials"},
+	},
+	{
+		name: "forbidden", class: errcodes.ClassPermission, on: on2xx,
+		phrases: []string{"forbidden", "not permitted", "not allowed"},
+	},
+	{
+		name: "invalid request", class: errcodes.ClassInvalidRequest, on: on2xx,
+		phrases: []string{"invalid ~ request|argument|parameter|parameters|json|input|value|field|body|payload|format|syntax", "bad request", "malformed", "missing ~ required", "required ~ missing", "validation ~ error|failed", "could not ~ parse|deserialize|decode", "must be|not"},
+	},
+}
+
+// prose is a text cut into words, in lower case.
+type prose struct {
+	buf     []byte
+	words   []span
+	foreign bool // there are other than ASCII letters
+}
+
+// lowerWord maps the bytes of words to lower case, all others to 0.
+var lowerWord = func() (table [256]byte) {
+	for c := range table {
+		switch c := byte(c); {
+		case c >= 'A' && c <= 'Z':
+			table[c] = c + 'a' - 'A'
+		case isWordByte(c):
+			table[c] = c
+		}
+	}
+	return table
+}()
+
+// takeProse returns an empty prose; putProse gives it back.
+func takeProse() *prose {
+	p, _ := prosePool.Get().(*prose)
+	return p
+}
+
+func putProse(p *prose) {
+	p.buf, p.words, p.foreign = p.buf[:0], p.words[:0], false
+	prosePool.Put(p)
+}
+
+type span struct{ start, end int16 }
+
+func (p *prose) word(i int) []byte { return p.buf[p.words[i].start:p.words[i].end] }
+
+var prosePool = sync.Pool{New: func() any {
+	return &prose{buf: make([]byte, 0, maxProse), words: make([]span, 0, maxProse/4)}
+}}
+
+// add cuts s into words. A stop, such as the end of a sentence, leaves no trace: phrases with gaps are short.
+func (p *prose) add(s string) {
+	for i := 0; i < len(s) && len(p.buf) < maxProse-64; {
+		c := s[i]
+		switch {
+		case c == 'h' || c == 'H':
+			if n := linkLen(s[i:]); n > 0 {
+				i += n
+				continue
+			}
+		case c == '/':
+			// "40 calls / minute"
+			p.words = append(p.words, span{int16(len(p.buf)), int16(len(p.buf) + 1)})
+			p.buf = append(p.buf, '/')
+			i++
+			continue
+		case !isWordByte(c) && c < 0x80:
+			i++
+			continue
+		}
+		start := len(p.buf)
+	word:
+		for i < len(s) && len(p.buf)-start < 48 {
+			c := s[i]
+			if lower := lowerWord[c]; lower != 0 {
+				p.buf = append(p.buf, lower)
+				i++
+				continue
+			}
+			switch {
+			case strings.HasPrefix(s[i:], "\u2019"): // an apostrophe
+				i += len("\u2019")
+			case strings.HasPrefix(s[i:], "\u2014"): // a dash
+				break word
+			case c >= 0x80:
+				p.foreign = true
+				p.buf = append(p.buf, c)
+				i++
+			case c == '\'':
+				i++
+			case (c == '.' || c == ',') && i > 0 && i+1 < len(s) && isDigit(s[i-1]) && isDigit(s[i+1]):
+				if c == '.' {
+					p.buf = append(p.buf, c)
+				}
+				i++
+			default:
+				break word
+			}
+		}
+		if len(p.buf) > start {
+			p.words = append(p.words, span{int16(start), int16(len(p.buf))})
+		} else {
+			i++
+		}
+	}
+}
+
+// linkLen returns the length of the link at the beginning of s, 0 for none.
+func linkLen(s string) int {
+	if !hasPrefixFold(s, "http://") && !hasPrefixFold(s, "https://") {
+		return 0
+	}
+	n := 0
+	for n < len(s) && s[n] > ' ' && s[n] != '"' && s[n] != ')' && s[n] != '>' && s[n] < 0x7f {
+		n++
+	}
+	return n
+}
+
+// element is one word of a phrase, or a gap.
+type element struct {
+	gap  int
+	alts []alternative
+}
+
+type alternative struct {
+	text   string
+	prefix bool
+}
+
+func (e *element) fits(word []byte) bool {
+	for i := range e.alts {
+		a := &e.alts[i]
+		if string(word) == a.text || a.prefix && len(word) >= len(a.text) && string(word[:len(a.text)]) == a.text {
+			return true
+		}
+	}
+	return false
+}
+
+// phrase is a compiled phrase of a rule.
+type phrase struct {
+	rule     int
+	elements []element
+}
+
+// phraseIndex finds the phrases that may begin with a word: by the whole word, or by
+// the first bytes of one that a phrase names only the beginning of.
+type phraseIndex struct {
+	words    map[string][]phrase
+	prefixes map[[prefixLen]byte][]phrase
+}
+
+// prefixLen is the length of the shortest beginning in a phrase.
+const prefixLen = 6
+
+var phrases = sync.OnceValue(func() *phraseIndex {
+	index := &phraseIndex{words: make(map[string][]phrase), prefixes: make(map[[prefixLen]byte][]phrase)}
+	for i := range proseRules {
+		for _, text := range proseRules[i].phrases {
+			p := phrase{rule: i, elements: compilePhrase(text)}
+			for _, a := range p.elements[0].alts {
+				if a.prefix {
+					index.prefixes[[prefixLen]byte([]byte(a.text))] = append(index.prefixes[[prefixLen]byte([]byte(a.text))], p)
+				} else {
+					index.words[a.text] = append(index.words[a.text], p)
+				}
+			}
+		}
+	}
+	return index
+})
+
+func compilePhrase(text string) []element {
+	var out []element
+	for part := range strings.FieldsSeq(text) {
+		switch part {
+		case "~":
+			out = append(out, element{gap: 3})
+		case "~~":
+			out = append(out, element{gap: 8})
+		default:
+			var e element
+			for alt := range strings.SplitSeq(part, "|") {
+				stem, prefix := strings.CutSuffix(alt, "*")
+				e.alts = append(e.alts, alternative{stem, prefix})
+			}
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// matchAt reports whether the elements fit the words from i on.
+func (p *prose) matchAt(elements []element, i int) bool {
+	for k := range elements {
+		e := &elements[k]
+		if e.gap > 0 {
+			for skip := 0; skip <= e.gap; skip++ {
+				if p.matchAt(elements[k+1:], i+skip) {
+					return true
+				}
+			}
+			return false
+		}
+		if i >= len(p.words) || !e.fits(p.word(i)) {
+			return false
+		}
+		i++
+	}
+	return true
+}
+
+// tryAt returns the first rule whose phrase is one of those and found at word i, if it comes before best.
+func (p *prose) tryAt(phrases []phrase, i int, group statuses, best int) int {
+	for k := range phrases {
+		ph := &phrases[k]
+		if ph.rule < best && proseRules[ph.rule].on&group != 0 && p.matchAt(ph.elements, i) {
+			best = ph.rule
+		}
+	}
+	return best
+}
+
+// judge returns the first rule that holds for the group and finds a phrase, -1 for none.
+func (p *prose) judge(group statuses) int {
+	index := phrases()
+	best := len(proseRules)
+	for i := range p.words {
+		w := p.word(i)
+		best = p.tryAt(index.words[string(w)], i, group, best)
+		if len(w) >= prefixLen && len(index.prefixes) > 0 {
+			best = p.tryAt(index.prefixes[[prefixLen]byte(w)], i, group, best)
+		}
+	}
+	if p.foreign {
+		text := string(p.buf)
+		for i := range proseRules[:best] {
+			r := &proseRules[i]
+			if r.on&group != 0 && slices.ContainsFunc(r.cjk, func(w string) bool { return strings.Contains(text, w) }) {
+				return i
+			}
+		}
+	}
+	if best == len(proseRules) {
+		return -1
+	}
+	return best
+}

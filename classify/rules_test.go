@@ -1,0 +1,148 @@
+package classify
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+func TestKnownWordsAreSortedAndSourced(t *testing.T) {
+	require.True(t, slices.IsSortedFunc(knownWords[:], func(a, b knownWord) int { return strings.Compare(a.stem, b.stem) }))
+	var buf [64]byte
+	for i, k := range knownWords {
+		require.Equal(t, k.stem, string(foldWord(k.stem, &buf)), "not a stem")
+		require.NotEmpty(t, k.source, k.stem)
+		require.NotEqual(t, errcodes.ClassUnknown, k.class, k.stem)
+		if i > 0 {
+			require.NotEqual(t, knownWords[i-1].stem, k.stem, "twice")
+		}
+	}
+}
+
+// Each row decides, alone, under a status that leaves it room.
+func TestEachKnownWordDecides(t *testing.T) {
+	for _, k := range knownWords {
+		for _, spelled := range []string{k.stem, k.stem + "_error", strings.ToUpper(k.stem) + "Exception"} {
+			body := `{"error":{"code":"` + spelled + `","message":"-"}}`
+			status := 400
+			if k.class == errcodes.ClassServerError {
+				status = 500
+			}
+			d := (*Classifier)(nil).Body(status, nil, []byte(body))
+			require.Equal(t, "known: "+k.stem, d.Rule, spelled)
+			require.Equal(t, k.class, d.Class, spelled)
+			require.Equal(t, spelled, d.Code)
+		}
+	}
+}
+
+// Each phrase of each rule is found where it stands, in every status group that the rule holds for; nothing is
+// shadowed as a whole by a rule before it.
+func TestEachPhraseIsFound(t *testing.T) {
+	example := map[statuses]int{on2xx: 200, on400: 400, on403: 403, on409: 409, on429: 429, on500: 500, on503: 502, onTime: 504}
+	for i := range proseRules {
+		r := &proseRules[i]
+		own := 0
+		for _, text := range r.phrases {
+			var words []string
+			for part := range strings.FieldsSeq(text) {
+				if strings.HasPrefix(part, "~") {
+					continue
+				}
+				first, _, _ := strings.Cut(part, "|")
+				words = append(words, strings.TrimSuffix(first, "*"))
+			}
+			sentence := strings.Join(words, " ")
+			p := takeProse()
+			p.add("Sorry: " + sentence + ".")
+			best := len(proseRules)
+			for group := range example {
+				if r.on&group != 0 {
+					if got := p.judge(group); got >= 0 {
+						best = min(best, got)
+					}
+				}
+			}
+			putProse(p)
+			require.LessOrEqual(t, best, i, "%s: %q is not found", r.name, sentence)
+			if best == i {
+				own++
+			}
+		}
+		require.Positive(t, own, "%s: all phrases belong to rules before it", r.name)
+	}
+}
+
+// TestWhatDecides counts what each rule and each row of the table decides, and lists those that decide nothing. A prose
+// rule that decides nothing at all has no reason to be there.
+func TestWhatDecides(t *testing.T) {
+	samples := readSamples(t, "testdata/responses.jsonl")
+	const more = "../../shared/corpus/dev.jsonl"
+	if _, err := os.Stat(more); err == nil {
+		samples = append(samples, readSamples(t, more)...)
+	}
+	decided := make(map[string]int)
+	for _, s := range samples {
+		decided[(*Classifier)(nil).Body(s.Status, s.header(), []byte(s.Body)).Rule]++
+	}
+	var lines []string
+	for rule, n := range decided {
+		lines = append(lines, fmt.Sprintf("%4d  %s", n, rule))
+	}
+	sort.Sort(sort.Reverse(sort.StringSlice(lines)))
+	t.Log("decides:\n" + strings.Join(lines, "\n"))
+	idle := 0
+	for _, k := range knownWords {
+		if decided["known: "+k.stem] == 0 {
+			idle++
+			t.Logf("decides nothing here: known: %s (%s)", k.stem, k.source)
+		}
+	}
+	t.Logf("%d of %d rows of the table decide nothing here; TestEachKnownWordDecides holds each", idle, len(knownWords))
+	for i := range proseRules {
+		require.Positive(t, decided["text: "+proseRules[i].name], "the rule %q decides nothing", proseRules[i].name)
+	}
+}
+
+// What each registry's rows say on the wire comes back as the row.
+func TestRegistriesComeBack(t *testing.T) {
+	for _, r := range []*errcodes.Registry{
+		errcodes.RunInfra(), errcodes.Runbase(), errcodes.OpenAI(), errcodes.Anthropic(), errcodes.Google(), errcodes.Problem(),
+	} {
+		for e := range r.All() {
+			body := r.Dialect().Append(nil, e.Body(nil, "req_1"))
+			d := (&Classifier{Registries: []*errcodes.Registry{r}}).Body(e.Status, nil, body)
+			name := r.Name() + " " + string(e.Code)
+			require.Equal(t, e.Class, d.Class, name)
+			require.Equal(t, e.Retry, d.Retry, name)
+			require.Equal(t, e.MaybeExecuted, d.Safety == MaybeExecuted, name)
+			require.Equal(t, e.Message, d.Message, name)
+			require.Equal(t, e.Status, d.Status, name)
+			if r.Dialect().Slots()&errcodes.SlotCode != 0 && r.Name() != "google" && r.Name() != "problem" {
+				require.Equal(t, e.WireCode(), d.Code, name)
+			}
+			require.Contains(t, d.Rule, "registry "+r.Name(), name)
+		}
+	}
+}
+
+// Without a registry the seeds' errors are understood all the same, but for what only their pages say.
+func TestSeedsWithoutRegistry(t *testing.T) {
+	for _, r := range []*errcodes.Registry{errcodes.RunInfra(), errcodes.Runbase(), errcodes.OpenAI(), errcodes.Anthropic()} {
+		for e := range r.All() {
+			if e.Retry == errcodes.RetryChanged || e.Code == errcodes.ClientClosed {
+				continue
+			}
+			body := r.Dialect().Append(nil, e.Body(nil, ""))
+			d := (*Classifier)(nil).Body(e.Status, nil, body)
+			require.Equal(t, e.Retry == errcodes.RetryNever, d.Retry == errcodes.RetryNever, "%s %s: %s by %s", r.Name(), e.Code, d.Retry, d.Rule)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package classify
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// atOnce is a policy for tests against real servers.
+func atOnce() backoff.BackOff { return &backoff.ZeroBackOff{} }
+
+// counted returns a context that counts the connections made.
+func counted(ctx context.Context, dials *atomic.Int32) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if !info.Reused {
+				dials.Add(1)
+			}
+		},
+	})
+}
+
+func TestConnectionIsReusedAcrossTries(t *testing.T) {
+	for _, size := range []int{0, 100, 4 << 10, 20 << 10, 64 << 10} {
+		for _, chunked := range []bool{false, true} {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if chunked {
+					w.WriteHeader(http.StatusServiceUnavailable)
+					http.NewResponseController(w).Flush()
+				} else {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+				io.WriteString(w, strings.Repeat("x", size))
+			}))
+			client := srv.Client()
+			client.Transport = &Transport{Base: client.Transport, NewBackOff: atOnce}
+			var dials atomic.Int32
+			req, err := http.NewRequestWithContext(counted(t.Context(), &dials), http.MethodGet, srv.URL, http.NoBody)
+			require.NoError(t, err)
+			resp, err := client.Do(req)
+			require.NoError(t, err)
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Len(t, body, size)
+			require.NoError(t, resp.Body.Close())
+			require.Len(t, ErrorOf(resp).Attempts, 4)
+			require.Equal(t, int32(1), dials.Load(), "%d bytes, chunked %t", size, chunked)
+			client.CloseIdleConnections()
+			srv.Close()
+		}
+	}
+}
+
+// A client's own timeout spans all attempts: the wait that does not fit is not begun.
+func TestClientTimeoutIsUnderstood(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "30")
+		w.WriteHeader(http.StatusTooManyRequests)
+		io.WriteString(w, `{"error":{"message":"slow"}}`)
+	}))
+	defer srv.Close()
+	client := srv.Client()
+	base := client.Transport
+	client.Transport = &Transport{Base: base}
+	client.Timeout = 5 * time.Second
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(srv.URL)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	e := ErrorOf(resp)
+	require.Equal(t, StopDeadline, e.Stop)
+	require.Equal(t, "slow", e.Decision.Message)
+	require.ErrorIs(t, e, errcodes.ClassRateLimited)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"error":{"message":"slow"}}`, string(body))
+}
+
+// brokenServer accepts connections and treats them as told.
+func brokenServer(t *testing.T, treat func(net.Conn)) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			treat(conn)
+			conn.Close()
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return "http://" + l.Addr().String()
+}
+
+func TestRealTransportErrors(t *testing.T) {
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // it complains of the handshakes
+	secure.StartTLS()
+	defer secure.Close()
+	open := httptest.NewServer(http.NotFoundHandler())
+	defer open.Close()
+	gone := brokenServer(t, func(net.Conn) {})
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	refused := "http://" + l.Addr().String()
+	require.NoError(t, l.Close())
+	for _, tt := range []struct {
+		name, url string
+		base      *http.Transport
+		rule      string
+		safety    Safety
+		attempts  int // of a POST
+	}{
+		{"refused", refused, &http.Transport{}, netRefused.rule, NotSent, 4},
+		{"closed without an answer", gone, &http.Transport{}, "", MaybeExecuted, 1},
+		{"unknown authority", secure.URL, &http.Transport{}, netTLS.rule, NotSent, 1},
+		{"plain server", strings.Replace(open.URL, "http:", "https:", 1), &http.Transport{}, netTLS.rule, NotSent, 1},
+		{"no such host", "http://no-such-host.invalid/", &http.Transport{DialContext: noSuchHost}, netNoHost.rule, NotSent, 1},
+		{"no host", "http:///x", &http.Transport{}, "", MaybeExecuted, 1},
+		{"unknown scheme", "gopher://x/", &http.Transport{}, "", MaybeExecuted, 1},
+		{"handshake that stalls", strings.Replace(brokenServer(t, func(c net.Conn) { io.Copy(io.Discard, c) }), "http:", "https:", 1),
+			&http.Transport{TLSHandshakeTimeout: 20 * time.Millisecond}, netTimeout.rule, MaybeExecuted, 1},
+		{"headers that stall", brokenServer(t, func(c net.Conn) { io.Copy(io.Discard, c) }),
+			&http.Transport{ResponseHeaderTimeout: 20 * time.Millisecond}, netTimeout.rule, MaybeExecuted, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			defer tt.base.CloseIdleConnections()
+			client := &http.Client{Transport: &Transport{Base: tt.base, NewBackOff: atOnce}}
+			resp, err := client.Post(tt.url, "application/json", strings.NewReader("{}"))
+			if resp != nil {
+				resp.Body.Close()
+			}
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			if tt.rule != "" {
+				require.Equal(t, tt.rule, e.Decision.Rule, "%v", err)
+			}
+			require.Equal(t, tt.safety, e.Decision.Safety, "%v", err)
+			require.Len(t, e.Attempts, tt.attempts, "%v", err)
+			require.Error(t, e.Err)
+			require.ErrorIs(t, err, e.Decision.Class)
+		})
+	}
+}
+
+func noSuchHost(context.Context, string, string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "no-such-host.invalid", IsNotFound: true}}
+}
+
+func TestErrorCodes(t *testing.T) {
+	alert := &net.OpError{Op: "remote error", Err: tls.AlertError(40)}
+	require.Equal(t, netTLS.rule, (*Classifier)(nil).Err(alert).Rule)
+	e := &Error{
+		Decision: Decision{Class: errcodes.ClassBilling, Condition: errcodes.InsufficientBalance, Status: 402, Code: "x", Type: "y", Message: "m\x1b[0m", RequestID: "r"},
+		Stop:     StopNever, Attempts: []Attempt{{N: 1}, {N: 2}}, Err: io.EOF,
+	}
+	require.Equal(t, errcodes.InsufficientBalance, errcodes.CodeOf(e))
+	require.ErrorIs(t, e, errcodes.ClassBilling)
+	require.NotErrorIs(t, e, errcodes.ClassTimeout)
+	require.ErrorIs(t, e, io.EOF)
+	require.Equal(t, "billing", e.ErrorType())
+	require.False(t, e.Temporary())
+	require.False(t, e.Timeout())
+	require.Equal(t, `classify: billing (status 402, code "x", type "y", request id "r"): "m\x1b[0m": EOF; 2 attempts; sending the same request again cannot help`, e.Error())
+	require.True(t, (&Error{Err: context.DeadlineExceeded}).Timeout())
+	require.Nil(t, ErrorOf(nil))
+	require.Nil(t, AttemptsOf(&http.Response{}))
+	require.Nil(t, ErrorOf(&http.Response{Request: httptest.NewRequest(http.MethodGet, "/", http.NoBody)}))
+	for s := range Stop(20) {
+		require.NotEmpty(t, s.String())
+	}
+	require.Equal(t, "none", Source(99).String())
+	require.Equal(t, "rejected", Safety(99).String())
+}
+
+// Many calls at once through one Transport.
+func TestTransportIsSafeForConcurrentUse(t *testing.T) {
+	var n atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if n.Add(1)%3 != 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			io.WriteString(w, `{"error":{"message":"busy"}}`)
+		}
+	}))
+	defer srv.Close()
+	client := srv.Client()
+	client.Transport = &Transport{Base: client.Transport, NewBackOff: atOnce, MaxAttempts: 100}
+	defer client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	errs := make(chan error, 40)
+	for range 20 {
+		wg.Go(func() {
+			resp, err := client.Post(srv.URL, "application/json", strings.NewReader(`{"model":"m"}`))
+			if err == nil {
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					err = errors.New(resp.Status)
+				}
+			}
+			errs <- err
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+}

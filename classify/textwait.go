@@ -1,0 +1,169 @@
+package classify
+
+import (
+	"strings"
+	"time"
+)
+
+// waitInText returns the wait that prose states, such as "try again in 7.66s", "retry after 20 seconds" or "banned
+// until 1660090423228". Windows ("10 per 60s"), durations of something else ("timed out
+// after 3 s") and waits that follow somebody's action state none.
+func waitInText(s string, date time.Time) (time.Duration, bool) {
+	s = cut(s, maxProse)
+	for i := 0; i < len(s); i++ {
+		if !isDigit(s[i]) || i > 0 && (isWordByte(s[i-1]) || s[i-1] == '.' || s[i-1] == '-') {
+			for i+1 < len(s) && isDigit(s[i]) && isDigit(s[i+1]) {
+				i++
+			}
+			continue
+		}
+		wait, n := spanAt(s[i:])
+		if n == 0 {
+			if w, ok := pointInText(s, i, date); ok {
+				return w, true
+			}
+			continue
+		}
+		if strings.HasPrefix(s[i+n:], "后") || strings.HasPrefix(s[i+n:], "之后") ||
+			leadsToWait(clauseBefore(s, i)) && !boundToAction(s, i, i+n) {
+			return wait, true
+		}
+		i += n - 1
+	}
+	return 0, false
+}
+
+// clauseBefore returns what stands before s[i] in the same sentence.
+func clauseBefore(s string, i int) string {
+	start := max(0, i-160)
+	clause := s[start:i]
+	for j := len(clause) - 1; j > 0; j-- {
+		switch clause[j] {
+		case '\n', ';', '!', '?', '(', '|':
+			return clause[j+1:]
+		case ' ':
+			if clause[j-1] == '.' {
+				return clause[j+1:]
+			}
+		}
+	}
+	return clause
+}
+
+// leadsToWait reports whether a span of time behind clause is a wait: a preposition directly
+// before it, and a word about coming back a few words before that.
+func leadsToWait(clause string) bool {
+	var words [12]string
+	n := lastWords(clause, &words)
+	i := n - 1
+	// Words that say how exact the number is.
+	for ; i >= 0; i-- {
+		switch words[i] {
+		case "about", "approximately", "approx", "roughly", "around", "another", "at", "least", "next", "the", "minimum", "of", "a", "further", "more", "up", "to":
+			continue
+		}
+		break
+	}
+	if i < 0 {
+		return false
+	}
+	switch words[i] {
+	case "in", "after", "for", "within", "is":
+		i--
+	case "wait", "waiting", "retryafter", "retryin", "retrydelay", "resetin", "resetsin", "等待":
+		return true
+	case "again", "retry", "reset", "resets":
+		// "retry: 5s"
+		return true
+	default:
+		return false
+	}
+	for back := 0; i >= 0 && back < 7; i, back = i-1, back+1 {
+		switch words[i] {
+		case "retry", "retrying", "retries", "again", "wait", "waiting", "reset", "resets", "available", "back", "cooldown", "cool",
+			"unblocked", "blocked", "banned", "unlocked", "locked", "lifted", "resume", "resumes", "refills", "renews", "expires", "delay", "throttled", "pause", "sleep", "resend", "repeat", "recover", "recovers", "ready":
+			return true
+		case "out", "last", "past", "per", "requests", "tokens", "calls", "limit", "exceeded":
+			return false
+		}
+	}
+	return false
+}
+
+// lastWords puts the last words of s into words, in lower case and in their order, and returns how many there are.
+func lastWords(s string, words *[12]string) int {
+	fields := strings.FieldsFunc(s, func(r rune) bool {
+		return r != '\'' && r < 0x80 && !isWordByte(byte(r)) && r != '-'
+	})
+	if len(fields) > len(words) {
+		fields = fields[len(fields)-len(words):]
+	}
+	for i, f := range fields {
+		words[i] = strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(f))
+	}
+	return len(fields)
+}
+
+// boundToAction reports whether the wait at s[start:end] begins only when somebody has done something.
+func boundToAction(s string, start, end int) bool {
+	before := strings.ToLower(clauseBefore(s, start))
+	for _, mark := range [...]string{"if you ", "once you ", "after you ", "when you ", "if this was ", "if it was "} {
+		if strings.Contains(before, mark) {
+			return true
+		}
+	}
+	rest := strings.TrimLeft(s[end:], " ")
+	if after, ok := strings.CutPrefix(rest, "after "); ok {
+		word, _, _ := strings.Cut(after, " ")
+		return strings.HasSuffix(word, "ing") || word == "you" || word == "that" || word == "this"
+	}
+	return false
+}
+
+// pointInText reads a point in time at s[i] that ends a wait.
+func pointInText(s string, i int, date time.Time) (time.Duration, bool) {
+	if date.IsZero() || !endsAtPoint(clauseBefore(s, i)) {
+		return 0, false
+	}
+	end := i
+	for end < len(s) && isDigit(s[end]) {
+		end++
+	}
+	if end == len(s) || !isWordByte(s[end]) && s[end] != '-' && s[end] != ':' {
+		if n := end - i; n == 10 || n == 13 {
+			return parseReset(s[i:end], date)
+		}
+	}
+	for _, n := range [...]int{35, 32, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 17, 16, 10} {
+		if i+n > len(s) || i+n < len(s) && (isDigit(s[i+n]) || n > 10 && isLetter(s[i+n])) {
+			continue
+		}
+		if t, ok := parsePoint(s[i : i+n]); ok {
+			return until(t, date)
+		}
+	}
+	return 0, false
+}
+
+// endsAtPoint reports whether a point in time behind clause ends a wait.
+func endsAtPoint(clause string) bool {
+	var words [12]string
+	n := lastWords(clause, &words)
+	if n == 0 {
+		return false
+	}
+	switch words[n-1] {
+	case "until", "till":
+		return true
+	case "at", "on", "after", "by", "is":
+	default:
+		return false
+	}
+	for i := max(0, n-7); i < n-1; i++ {
+		switch words[i] {
+		case "again", "retry", "reset", "resets", "returns", "return", "available", "back", "renews", "regain", "resumes", "expires", "lifted", "wait":
+			return true
+		}
+	}
+	return false
+}

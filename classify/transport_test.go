@@ -1,0 +1,544 @@
+package classify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"net"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// answer is one scripted answer of a fakeServer.
+type answer struct {
+	status int
+	header map[string]string
+	body   string
+	err    error
+	took   time.Duration
+}
+
+// fakeServer is a RoundTripper that gives scripted answers, the last one for ever, and keeps count.
+type fakeServer struct {
+	mu      sync.Mutex
+	script  []answer
+	times   []time.Time
+	bodies  []string
+	headers []http.Header
+	counts  []int
+	open    int
+	closed  int
+}
+
+type countedBody struct {
+	io.Reader
+	s    *fakeServer
+	once sync.Once
+}
+
+func (b *countedBody) Close() error {
+	b.once.Do(func() {
+		b.s.mu.Lock()
+		b.s.closed++
+		b.s.mu.Unlock()
+	})
+	return nil
+}
+
+func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	var sent []byte
+	if r.Body != nil {
+		sent, _ = io.ReadAll(r.Body)
+		r.Body.Close()
+	}
+	s.mu.Lock()
+	a := s.script[min(len(s.times), len(s.script)-1)]
+	s.times = append(s.times, time.Now())
+	s.bodies = append(s.bodies, string(sent))
+	s.headers = append(s.headers, r.Header.Clone())
+	s.counts = append(s.counts, ResendCount(r.Context()))
+	s.mu.Unlock()
+	if a.took > 0 {
+		timer := time.NewTimer(a.took)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	if a.err != nil {
+		return nil, a.err
+	}
+	h := make(http.Header)
+	for k, v := range a.header {
+		h.Set(k, v)
+	}
+	s.mu.Lock()
+	s.open++
+	s.mu.Unlock()
+	return &http.Response{
+		StatusCode: a.status, Status: strconv.Itoa(a.status), Header: h, ContentLength: -1,
+		Body: &countedBody{Reader: strings.NewReader(a.body), s: s}, Request: r,
+	}, nil
+}
+
+// waits returns the pauses between the requests that arrived.
+func (s *fakeServer) waits() []time.Duration {
+	var out []time.Duration
+	for i := 1; i < len(s.times); i++ {
+		out = append(out, s.times[i].Sub(s.times[i-1]))
+	}
+	return out
+}
+
+func post(t *testing.T, ctx context.Context, body string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://api.test/v1/chat/completions", strings.NewReader(body))
+	require.NoError(t, err)
+	return req
+}
+
+func get(t *testing.T, ctx context.Context) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://api.test/v1/models", http.NoBody)
+	require.NoError(t, err)
+	return req
+}
+
+func TestTransportDecides(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	reset := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	after := func(v string) map[string]string { return map[string]string{"Retry-After": v} }
+	quota := `{"error":{"message":"Out of quota.","code":"insufficient_quota","type":"insufficient_quota"}}`
+	for _, tt := range []struct {
+		name     string
+		script   []answer
+		get      bool
+		key      bool
+		deadline time.Duration
+		attempts int
+		waits    []time.Duration // at least, and at most a tenth more
+		stop     Stop
+		status   int // 0: an error
+	}{
+		{"recovers after two 503", []answer{{status: 503, header: after("2")}, {status: 503, header: after("2")}, {status: 200}}, false, false, 0, 3,
+			[]time.Duration{2 * time.Second, 2 * time.Second}, StopNone, 200},
+		{"429 without a wait backs off", []answer{{status: 429}}, false, false, 0, 4,
+			[]time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, StopAttempts, 429},
+		{"plain 500 twice", []answer{{status: 500}}, false, false, 0, 2, []time.Duration{time.Second}, StopClass, 500},
+		{"500, 429, 500 ends at the second 500", []answer{{status: 500}, {status: 429}, {status: 500}}, false, false, 0, 3,
+			[]time.Duration{time.Second, 2 * time.Second}, StopClass, 500},
+		{"400 once", []answer{{status: 400}}, false, false, 0, 1, nil, StopNever, 400},
+		{"quota is not rate", []answer{{status: 429, header: after("1"), body: quota}}, false, false, 0, 1, nil, StopNever, 429},
+		{"a day is too long", []answer{{status: 503, header: after("86400")}}, true, false, 0, 1, nil, StopWait, 503},
+		{"two minutes are too long", []answer{{status: 503, header: after("120")}}, true, false, 0, 1, nil, StopWait, 503},
+		{"1e10 does not overflow", []answer{{status: 503, header: after("10000000000")}}, true, false, 0, 1, nil, StopWait, 503},
+		{"61 s are too long", []answer{{status: 429, header: after("61")}}, true, false, 0, 1, nil, StopWait, 429},
+		{"60 s are not", []answer{{status: 429, header: after("60")}, {status: 200}}, true, false, 0, 2, []time.Duration{time.Minute}, StopNone, 200},
+		{"deadline before the wait", []answer{{status: 429, header: after("30")}}, false, false, time.Second, 1, nil, StopDeadline, 429},
+		{"veto", []answer{{status: 503, header: map[string]string{"X-Should-Retry": "false"}}}, false, false, 0, 1, nil, StopVeto, 503},
+		{"true does not lift a quota", []answer{{status: 429, header: map[string]string{"X-Should-Retry": "true"}, body: quota}}, false, false, 0, 1, nil, StopNever, 429},
+		{"refused is safe", []answer{{err: refused}, {err: refused}, {status: 200}}, false, false, 0, 3,
+			[]time.Duration{time.Second, 2 * time.Second}, StopNone, 200},
+		{"reset POST is ambiguous", []answer{{err: reset}}, false, false, 0, 1, nil, StopUnsafe, 0},
+		{"reset POST with key", []answer{{err: reset}, {status: 200}}, false, true, 0, 2, []time.Duration{time.Second}, StopNone, 200},
+		{"reset GET", []answer{{err: reset}}, true, false, 0, 4, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, StopAttempts, 0},
+		{"EOF POST", []answer{{err: io.EOF}}, false, false, 0, 1, nil, StopUnsafe, 0},
+		{"no such host", []answer{{err: &net.DNSError{IsNotFound: true}}}, true, false, 0, 1, nil, StopNever, 0},
+		{"a response after errors wins", []answer{{err: refused}, {status: 404}}, true, false, 0, 2, []time.Duration{time.Second}, StopNever, 404},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: tt.script}
+				ctx := t.Context()
+				if tt.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+					defer cancel()
+				}
+				req := post(t, ctx, `{"model":"m"}`)
+				if tt.get {
+					req = get(t, ctx)
+				}
+				if tt.key {
+					req.Header.Set("Idempotency-Key", "k")
+				}
+				before := req.Header.Clone()
+				start := time.Now()
+				resp, err := (&Transport{Base: s}).RoundTrip(req)
+				require.Equal(t, before, req.Header, "the request was changed")
+				require.Len(t, s.times, tt.attempts)
+				for i, w := range s.waits() {
+					require.GreaterOrEqual(t, w, tt.waits[i])
+					require.LessOrEqual(t, w, tt.waits[i]+min(tt.waits[i]/10, time.Second))
+				}
+				require.Len(t, s.waits(), len(tt.waits))
+				if len(tt.waits) == 0 {
+					require.Zero(t, time.Since(start), "waited for nothing")
+				}
+				for i, b := range s.bodies {
+					if !tt.get {
+						require.Equal(t, `{"model":"m"}`, b)
+					}
+					require.Equal(t, i, s.counts[i])
+				}
+				var e *Error
+				if tt.status == 0 {
+					require.Nil(t, resp)
+					require.ErrorAs(t, err, &e)
+				} else {
+					require.NoError(t, err)
+					require.Equal(t, tt.status, resp.StatusCode)
+					e = ErrorOf(resp)
+					got, err := io.ReadAll(resp.Body)
+					require.NoError(t, err)
+					require.Equal(t, tt.script[min(tt.attempts, len(tt.script))-1].body, string(got))
+					require.NoError(t, resp.Body.Close())
+					if tt.stop == StopNone {
+						require.Nil(t, e)
+						require.Empty(t, resp.Header.Get("X-Should-Retry"))
+						require.Len(t, AttemptsOf(resp), tt.attempts)
+						require.Equal(t, 200, AttemptsOf(resp)[tt.attempts-1].Status)
+						require.Zero(t, AttemptsOf(resp)[tt.attempts-1].Decision)
+					} else {
+						require.Equal(t, "false", resp.Header.Get("X-Should-Retry"))
+						require.Equal(t, e.Attempts, AttemptsOf(resp))
+					}
+				}
+				if tt.stop != StopNone {
+					require.NotNil(t, e)
+					require.Equal(t, tt.stop.String(), e.Stop.String())
+					require.Len(t, e.Attempts, tt.attempts)
+					require.ErrorIs(t, e, e.Decision.Class)
+				}
+				require.Equal(t, s.open, s.closed, "a response body was left open")
+			})
+		})
+	}
+}
+
+func TestTransportKeepsTheProvidersErrorBesideTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 429, header: map[string]string{"Retry-After": "30"}, body: `{"error":{"message":"slow down"}}`}}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		resp, err := (&Transport{Base: s}).RoundTrip(post(t, ctx, "{}"))
+		require.NoError(t, err)
+		e := ErrorOf(resp)
+		require.ErrorIs(t, e, context.DeadlineExceeded)
+		require.ErrorIs(t, e, errcodes.ClassRateLimited)
+		require.Equal(t, time.Now().Add(30*time.Second), e.RetryAt)
+		require.Equal(t, "slow down", e.Decision.Message)
+		require.True(t, e.Timeout())
+	})
+}
+
+func TestTransportCancelWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"Retry-After": "30"}, body: `{"error":{"message":"busy"}}`}}}
+		cause := errors.New("the user left")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			<-time.NewTimer(3 * time.Second).C
+			cancel(cause)
+		}()
+		start := time.Now()
+		resp, err := (&Transport{Base: s}).RoundTrip(post(t, ctx, "{}"))
+		require.Nil(t, resp)
+		require.Equal(t, 3*time.Second, time.Since(start))
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, cause)
+		require.ErrorIs(t, err, errcodes.ClassOverloaded)
+		require.ErrorContains(t, err, "busy")
+		require.Len(t, s.times, 1)
+		require.Equal(t, s.open, s.closed)
+	})
+}
+
+func TestTransportMutatesTheRequest(t *testing.T) {
+	changed := `{"error":{"message":"The request took too long.","type":"timeout_error"}}`
+	for _, tt := range []struct {
+		name   string
+		hook   func(*http.Request, Decision) (*http.Request, error)
+		body   string
+		sent   []string
+		stop   Stop
+		status int
+	}{
+		{"no hook", nil, `{}`, []string{`{}`}, StopUnchanged, 504},
+		{"lower", LowerMaxTokens(16), `{"messages":[],"max_tokens":4096}`, []string{`{"messages":[],"max_tokens":4096}`, `{"messages":[],"max_tokens":16}`}, StopNone, 200},
+		{"stream", SetStream, `{"stream":false}`, []string{`{"stream":false}`, `{"stream":true}`}, StopNone, 200},
+		{"nothing to change", SetStream, `{"stream":true}`, []string{`{"stream":true}`}, StopUnchanged, 504},
+		{"broken", SetStream, `{"stream":`, []string{`{"stream":`}, StopMutateHook, 504},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{status: 504, body: changed}, {status: 200}}}
+				tr := &Transport{
+					Base: s, MutateRequest: tt.hook,
+					Classifier: &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}},
+				}
+				resp, err := tr.RoundTrip(post(t, t.Context(), tt.body))
+				require.NoError(t, err)
+				require.Equal(t, tt.status, resp.StatusCode)
+				require.Equal(t, tt.sent, s.bodies)
+				if e := ErrorOf(resp); tt.stop != StopNone {
+					require.Equal(t, tt.stop, e.Stop)
+					require.Equal(t, errcodes.Timeout, errcodes.CodeOf(e))
+				}
+				resp.Body.Close()
+				require.Equal(t, s.open, s.closed)
+			})
+		})
+	}
+}
+
+func TestLowerMaxTokens(t *testing.T) {
+	for _, tt := range []struct{ in, out string }{
+		{`{"messages":[]}`, `{"max_tokens":16,"messages":[]}`},
+		{` { "prompt" : "x" } `, ` {"max_tokens":16, "prompt" : "x" } `},
+		{`{"max_completion_tokens":1e3,"max_tokens" : 99}`, `{"max_completion_tokens":16,"max_tokens" : 16}`},
+		{`{"max_tokens":4}`, ``},
+		{`{"input":{"prompt":"x"}}`, ``},
+		{`{"nested":{"max_tokens":99},"max_tokens":99}`, `{"nested":{"max_tokens":99},"max_tokens":16}`},
+	} {
+		req := post(t, t.Context(), tt.in)
+		got, err := LowerMaxTokens(16)(req, Decision{})
+		require.NoError(t, err)
+		if tt.out == "" {
+			require.Nil(t, got)
+			continue
+		}
+		b, err := io.ReadAll(got.Body)
+		require.NoError(t, err)
+		require.Equal(t, tt.out, string(b))
+		require.Equal(t, int64(len(b)), got.ContentLength)
+		again, err := got.GetBody()
+		require.NoError(t, err)
+		b, err = io.ReadAll(again)
+		require.NoError(t, err)
+		require.Equal(t, tt.out, string(b))
+	}
+	for _, in := range []string{`[]`, `{`, `{} {}`, `"x"`} {
+		_, err := LowerMaxTokens(16)(post(t, t.Context(), in), Decision{})
+		require.Error(t, err, in)
+	}
+	_, err := LowerMaxTokens(0)(post(t, t.Context(), `{}`), Decision{})
+	require.Error(t, err)
+}
+
+func TestTransportWithoutGetBody(t *testing.T) {
+	s := &fakeServer{script: []answer{{status: 503}}}
+	req := post(t, t.Context(), "{}")
+	req.GetBody = nil
+	resp, err := (&Transport{Base: s}).RoundTrip(req)
+	require.NoError(t, err)
+	require.Equal(t, StopBody, ErrorOf(resp).Stop)
+	require.Len(t, s.times, 1)
+	require.NoError(t, resp.Body.Close())
+}
+
+func TestTransportLeavesRetryingToTheLoopAround(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}}}
+		req := get(t, t.Context())
+		req.Header.Set("X-Stainless-Retry-Count", "1")
+		resp, err := (&Transport{Base: s}).RoundTrip(req)
+		require.NoError(t, err)
+		require.Equal(t, StopNested, ErrorOf(resp).Stop)
+		require.Len(t, s.times, 1)
+		resp.Body.Close()
+
+		for _, script := range [][]answer{{{status: 503}}, {{err: io.EOF}}} {
+			s = &fakeServer{script: script}
+			resp, err = (&Transport{Base: &Transport{Base: s}}).RoundTrip(get(t, t.Context()))
+			require.Len(t, s.times, 4, "two loops must not multiply")
+			if err == nil {
+				require.Len(t, ErrorOf(resp).Attempts, 4)
+				resp.Body.Close()
+			} else {
+				var e *Error
+				require.ErrorAs(t, err, &e)
+				require.Len(t, e.Attempts, 4)
+			}
+		}
+	})
+}
+
+func TestTransportIdempotencyKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{err: io.EOF}, {status: 503}, {status: 200}}}
+		tr := &Transport{Base: s, IdempotencyKeys: true}
+		req := post(t, t.Context(), "{}")
+		resp, err := tr.RoundTrip(req)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Empty(t, req.Header)
+		key := s.headers[0].Get("Idempotency-Key")
+		require.Len(t, key, 26)
+		for _, h := range s.headers {
+			require.Equal(t, key, h.Get("Idempotency-Key"))
+		}
+		_, err = tr.RoundTrip(post(t, t.Context(), "{}"))
+		require.NoError(t, err)
+		require.NotEqual(t, key, s.headers[3].Get("Idempotency-Key"))
+	})
+}
+
+func TestTransportBackOffPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}}}
+		tr := &Transport{Base: s, MaxAttempts: 10, NewBackOff: func() backoff.BackOff {
+			return backoff.WithMaxRetries(backoff.NewConstantBackOff(10*time.Second), 2)
+		}}
+		for range 2 { // each call has a policy of its own
+			s.times = nil
+			resp, err := tr.RoundTrip(get(t, t.Context()))
+			require.NoError(t, err)
+			require.Equal(t, StopBackOff, ErrorOf(resp).Stop)
+			require.Len(t, s.times, 3)
+			resp.Body.Close()
+		}
+	})
+}
+
+type recorder struct {
+	attempts []AttemptEvent
+	done     []DoneEvent
+}
+
+func (r *recorder) Attempt(_ context.Context, e *AttemptEvent) { r.attempts = append(r.attempts, *e) }
+func (r *recorder) Done(_ context.Context, e *DoneEvent)       { r.done = append(r.done, *e) }
+
+func TestTransportObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{
+			{status: 503, header: map[string]string{"Retry-After": "2", "X-Request-Id": "r1"}, took: time.Second},
+			{status: 200, header: map[string]string{"X-Request-Id": "r2"}, took: 3 * time.Second},
+			{status: 200},
+		}}
+		r := &recorder{}
+		tr := &Transport{Base: s, Observer: r}
+		resp, err := tr.RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.Len(t, r.attempts, 2)
+		first, second := r.attempts[0], r.attempts[1]
+		require.Equal(t, "r1", first.Attempt.RequestID)
+		require.Equal(t, time.Second, first.Attempt.Took)
+		require.Equal(t, SourceRetryAfter, first.WaitFrom)
+		require.Equal(t, first.Wait, second.Attempt.Waited)
+		require.False(t, first.Last)
+		require.True(t, second.Last)
+		require.Equal(t, "r2", second.Attempt.RequestID)
+		require.Equal(t, 3*time.Second, second.Attempt.Took)
+		require.Equal(t, []DoneEvent{{Attempts: AttemptsOf(resp), Waited: first.Wait}}, r.done)
+
+		_, err = tr.RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.Len(t, r.done, 1, "a call that succeeds at once is not reported")
+	})
+}
+
+func TestTransportAttemptTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 200, took: time.Minute}, {status: 503, took: time.Second}, {status: 200, took: 9 * time.Second, body: "late but whole"}}}
+		tr := &Transport{Base: s, AttemptTimeout: 10 * time.Second}
+		resp, err := tr.RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		<-time.NewTimer(time.Hour).C // the timer of the attempt is stopped: nothing cuts the body off
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, "late but whole", string(body))
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, s.open, s.closed)
+		attempts := AttemptsOf(resp)
+		require.Len(t, attempts, 3)
+		require.Equal(t, errcodes.ClassTimeout, attempts[0].Decision.Class)
+		require.Equal(t, MaybeExecuted, attempts[0].Decision.Safety)
+		require.ErrorContains(t, attempts[0].Err, "no answer within 10s")
+
+		// A POST may have been executed, and is not sent again.
+		s.times = nil
+		_, err = tr.RoundTrip(post(t, t.Context(), "{}"))
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, StopUnsafe, e.Stop)
+		require.True(t, e.Timeout())
+
+		// The caller's own deadline is no timeout of an attempt.
+		s.times = nil
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err = tr.RoundTrip(get(t, ctx))
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, StopCanceled, e.Stop)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestTransportSuccessAllocatesNothing(t *testing.T) {
+	base := roundTripFunc(func(*http.Request) (*http.Response, error) { return okResponse, nil })
+	tr := &Transport{Base: base}
+	req := get(t, t.Context())
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		resp, err := tr.RoundTrip(req)
+		if err != nil || resp != okResponse {
+			t.Fail()
+		}
+	}))
+}
+
+var okResponse = &http.Response{StatusCode: 200, Body: http.NoBody}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestTransportHoldsTheBaseToItsContract(t *testing.T) {
+	closed := false
+	both := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 503, Request: r, Body: closeFunc(func() { closed = true })}, io.ErrUnexpectedEOF
+	})
+	resp, err := (&Transport{Base: both}).RoundTrip(post(t, t.Context(), "{}"))
+	require.Nil(t, resp)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.True(t, closed)
+
+	neither := roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, nil }) //nolint:nilnil // the breach
+	resp, err = (&Transport{Base: neither, MaxAttempts: 1}).RoundTrip(post(t, t.Context(), "{}"))
+	require.Nil(t, resp)
+	require.Error(t, err)
+}
+
+type closeFunc func()
+
+func (closeFunc) Read([]byte) (int, error) { return 0, io.EOF }
+func (f closeFunc) Close() error           { f(); return nil }
+
+func BenchmarkTransportSuccess(b *testing.B) {
+	base := roundTripFunc(func(*http.Request) (*http.Response, error) { return okResponse, nil })
+	req, _ := http.NewRequest(http.MethodGet, "http://api.test/", bytes.NewReader(nil))
+	for name, rt := range map[string]http.RoundTripper{"plain": base, "errwire": &Transport{Base: base}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = rt.RoundTrip(req)
+			}
+		})
+	}
+}

@@ -1,0 +1,19 @@
+// Package pacing decides when a client may send: how many retries it may spend (Budget), and how fast the attempts of one
+// scope may leave (Gate). It knows nothing of HTTP: callers hand in what an attempt brought, as an [Outcome].
+//
+// The decisions are a state machine that takes the time as an argument (state.go) and never waits. Gate is the thin
+// shell around it that does: a lock, a queue and a timer for each scope.
+//
+// # What a refusal means
+//
+// Slower (a 429) says that fewer attempts would be served, not that none is. The rate of the scope falls, and
+// grows again while callers wait. It falls by Tuning.Decrease, but never below what the server served in the last second or two:
+// a server that refuses one request in fifty by chance is not sent less and less.
+//
+// Down (a 503 with Retry-After) says that nobody is served. The scope closes until then and reopens with one attempt; when
+// that succeeds it goes on at the rate at which callers arrived in the meantime. A success of an attempt that
+// left later than the refused one proves that the server serves somebody: then it was "slower" after all.
+//
+// Refusals are counted once: those of attempts that left before the last cut tell nothing new, so a burst in
+// flight does not cut the rate again and again.
+package pacing

@@ -1,0 +1,508 @@
+package pacing
+
+import (
+	"math"
+	"time"
+)
+
+// This file decides. Nothing in it waits, locks or looks at a clock.
+
+// mode is what a scope does with its callers.
+type mode uint8
+
+const (
+	watching  mode = iota // lets everybody through and counts failures in a row
+	measuring             // just refused for the first time: lets through what the server keeps serving, and counts
+	pacing                // lets callers through at a rate
+	closed                // lets nobody through until a time, or one attempt per probe interval
+)
+
+const (
+	// lateness is how much of a turn's delay, by a timer that fired late, is made up for.
+	lateness = 10 * time.Millisecond
+	// firstAttempts is how many callers pass while measuring before anything was served.
+	firstAttempts = 4
+	// enough successes or refusals make a measured rate.
+	enough = 10
+	// nobody is how many refusals in a row, without a success between, show that the server serves nobody at the moment.
+	nobody = 8
+	// maxRate bounds the rate, per second.
+	maxRate = 1e6
+	// minRate bounds the floor: a server may ask for a longer wait than a minute, but nobody is paced that slowly.
+	minRate = 1.0 / 60
+)
+
+// limits is what bounds waiting; see Gate.
+type limits struct {
+	queueSize                   int
+	maxWait, maxRetryWait, park time.Duration
+	tuning                      Tuning
+}
+
+// state is what is known about one scope.
+type state struct {
+	l    *limits
+	mode mode
+
+	// Attempts are numbered as they leave, from 1; 0 is an attempt that left while the scope was not watched.
+	// What attempts up to cut bring is no news.
+	seq, cut uint64
+
+	// parked: callers wait for up to limits.park, from the beginning of an outage until the last of its waiters has left.
+	parked bool
+
+	lastRefusal time.Time
+	stated      time.Duration // the wait the server stated last
+
+	// While pacing.
+	base      float64       // the rate after the last cut
+	grown     time.Duration // the time under demand since then
+	slowStart bool          // doubling: nothing is known about capacity yet
+	reopening bool          // after an outage, before the first success
+	draining  bool          // after an outage, before the last of its waiters has left
+	next      time.Time     // the next turn
+	lastTurn  time.Time     // the last one
+
+	// While measuring: since when, until when, and what happened.
+	since, until     time.Time // until is also the end of closed
+	left, ok, refuse int
+
+	served meter
+
+	// Down and up again.
+	closedAt  time.Time // the beginning of the outage, over all its closings
+	arrivals  int       // callers that came since
+	probed    bool      // an attempt was let through since
+	known     float64   // the rate before it, 0 for none
+	alive     bool      // something was served since the scope was closed last
+	streak    int       // failures in a row
+	streakSeq uint64    // the first of them
+	row       int       // cuts in a row
+	rowRate   float64   // the rate before the first of them
+	rowSince  time.Time // when that was
+}
+
+// verdict is the answer to a caller that arrives.
+type verdict struct {
+	admit  bool
+	reason Reason // not 0: refused
+	at     time.Time
+}
+
+// arrive decides about a caller that comes at now, behind ahead others of queued in all. A deadline of zero is none. If it is
+// neither admitted nor refused, it waits.
+func (s *state) arrive(now time.Time, again bool, ahead, queued int, deadline time.Time) verdict {
+	s.tick(now)
+	if !again && (s.mode == closed || s.reopening) {
+		s.arrivals++
+	}
+	turn := s.turn(now)
+	if ahead == 0 && !turn.After(now) {
+		return verdict{admit: true, at: now}
+	}
+	at := s.expect(now, turn, ahead)
+	v := verdict{at: at}
+	switch {
+	case queued >= s.l.queueSize:
+		v.reason = QueueFull
+	case at.After(s.limit(now, again)):
+		v.reason = TooLong
+		if s.mode == closed {
+			v.reason = Closed
+		}
+	case !deadline.IsZero() && at.After(deadline):
+		v.reason = Deadline
+	}
+	return v
+}
+
+// limit returns until when a caller waits that began at began.
+func (s *state) limit(began time.Time, again bool) time.Time {
+	d := s.l.maxWait
+	if again {
+		d = s.l.maxRetryWait
+	}
+	if s.parked {
+		d = max(d, s.l.park)
+	}
+	return began.Add(d)
+}
+
+// turn returns when the next caller may leave: now or later.
+func (s *state) turn(now time.Time) time.Time {
+	switch s.mode {
+	case measuring:
+		if s.left < firstAttempts+2*s.ok {
+			return now
+		}
+		return later(s.until, now)
+	case pacing:
+		return later(s.next, now)
+	case closed:
+		return later(s.until, now)
+	}
+	return now
+}
+
+// expect returns when the turn of a caller with ahead others before it is to be expected. It is an estimate: growth is not
+// foreseen, except after an outage.
+func (s *state) expect(now, turn time.Time, ahead int) time.Time {
+	if ahead == 0 {
+		return turn
+	}
+	rate := 0.0
+	switch {
+	case s.mode == closed && s.parked, s.mode == measuring:
+		return turn // whatever is said here would be a guess
+	case s.mode == closed, s.reopening:
+		rate = s.demand(now)
+	case s.mode == pacing:
+		rate = s.rate()
+	}
+	if rate <= 0 {
+		return turn
+	}
+	return turn.Add(seconds(min(float64(ahead)/rate, 1e8)))
+}
+
+// take accounts for one caller that leaves; queued says that it waited for its turn. It returns the number of the attempt.
+func (s *state) take(now time.Time, queued bool) uint64 {
+	s.seq++
+	switch s.mode {
+	case measuring:
+		s.left++
+	case pacing:
+		rate := s.rate()
+		pause := seconds(1 / rate)
+		if queued {
+			// Only time under demand counts: a rate that nobody uses proves nothing by not being refused.
+			// And one attempt proves only so much, however long its turn took to come.
+			s.grown += min(now.Sub(s.lastTurn), 2*pause, time.Second)
+		}
+		s.next = later(s.next, now.Add(-lateness)).Add(pause)
+		s.lastTurn = now
+	case closed:
+		s.probed = true
+		s.until = now.Add(s.l.tuning.Probe)
+	}
+	return s.seq
+}
+
+// untake undoes a take whose caller was gone by then.
+func (s *state) untake(now time.Time) {
+	switch s.mode {
+	case measuring:
+		s.left--
+	case pacing:
+		s.next = now
+	case closed:
+		if s.parked {
+			s.until = now
+		}
+	}
+}
+
+// tick does what time alone does.
+func (s *state) tick(now time.Time) {
+	switch {
+	case s.mode == measuring && !now.Before(s.until):
+		s.measured(now)
+	case s.mode == closed && !s.parked && !now.Before(s.until):
+		// One attempt, then twice as many a second: an answer may take long, a refusal seldom does.
+		s.pace(now, 1, true)
+		s.reopening = true
+	}
+}
+
+// report takes in what attempt seq brought. It returns whether the scope paces the attempt that may follow it.
+func (s *state) report(now time.Time, seq uint64, o Outcome) bool {
+	s.tick(now)
+	switch o.Kind {
+	case OK:
+		s.succeeded(now, seq)
+	case Slower:
+		s.refused(now, seq, o.Wait)
+		return true
+	case Down:
+		return s.down(now, seq, o.Wait)
+	}
+	return false
+}
+
+func (s *state) succeeded(now time.Time, seq uint64) {
+	s.streak, s.row = 0, 0
+	s.alive = s.alive || s.mode != closed && seq > s.cut
+	s.served.count(now, s.window())
+	switch {
+	case s.mode == measuring:
+		s.ok++
+		s.measuredEnough(now)
+	case seq <= s.cut:
+		// It left before the door closed.
+	case s.mode == closed && !s.probed:
+		s.resume(now)
+	case s.mode == closed, s.reopening:
+		s.pace(now, s.demand(now), false)
+	}
+}
+
+// refused is a 429.
+func (s *state) refused(now time.Time, seq uint64, wait time.Duration) {
+	s.streak = 0
+	s.shed(now, seq, wait)
+}
+
+// down is a 503 or a connection that did not come about.
+func (s *state) down(now time.Time, seq uint64, wait time.Duration) bool {
+	s.lastRefusal = now
+	if s.streak == 0 {
+		s.streakSeq = seq
+	}
+	s.streak++
+	stale := s.mode != watching && seq <= s.cut
+	if wait > 0 && s.alive && s.streak < s.l.tuning.DownAfter {
+		// Others are served at the same time: this one was shed, the server is not down.
+		s.shed(now, seq, wait)
+		return true
+	}
+	switch {
+	case s.mode == closed:
+		if wait > 0 && !stale {
+			s.until = later(s.until, now.Add(min(wait, s.longest())))
+		}
+	case wait > 0:
+		if !stale {
+			s.close(now, now.Add(min(wait, s.longest())), seq)
+		}
+	case s.reopening && !stale:
+		s.pace(now, 1, true)
+		s.reopening = true
+	case s.l.park > 0 && s.streak >= s.l.tuning.DownAfter:
+		s.close(now, now.Add(s.l.tuning.Probe), s.streakSeq)
+	}
+	return s.mode == closed || s.reopening || wait > 0
+}
+
+// shed is a refusal that asks for less.
+func (s *state) shed(now time.Time, seq uint64, wait time.Duration) {
+	s.lastRefusal, s.stated = now, wait
+	switch fresh := seq > s.cut; {
+	case s.mode == watching:
+		s.measure(now)
+	case s.mode == measuring && fresh:
+		s.refuse++
+		s.measuredEnough(now)
+	case s.mode == pacing && fresh && !s.reopening:
+		if s.row == 0 {
+			s.rowRate, s.rowSince = s.rate(), now
+		}
+		if s.row++; s.row >= nobody && wait > 0 && now.Sub(s.rowSince) >= s.l.tuning.Measure {
+			// A window is used up, and the wait is the time until the next.
+			s.shut(now, wait, s.rowRate)
+			return
+		}
+		s.slower(now)
+	case fresh && s.mode != measuring:
+		s.slower(now)
+	}
+}
+
+// longest is as far ahead as a scope closes: beyond it no caller waits anyway, and a server that
+// names a year must not be believed for one.
+func (s *state) longest() time.Duration {
+	return max(s.l.maxWait, s.l.maxRetryWait, s.l.park)
+}
+
+func (s *state) close(now, until time.Time, seq uint64) {
+	if !s.reopening {
+		s.probed = false
+		s.closedAt, s.arrivals, s.known = now, 0, 0
+		if s.mode == pacing && !s.slowStart {
+			s.known = s.rate()
+		}
+	}
+	s.row = 0
+	s.mode, s.until, s.reopening, s.alive, s.draining = closed, until, false, false, true
+	s.parked = s.parked || s.l.park > 0
+	s.cut = max(s.cut, seq)
+}
+
+// resume takes back a closing: an attempt that left after the refused one was served, so the server is not down.
+func (s *state) resume(now time.Time) {
+	parked := s.parked
+	s.parked, s.draining = false, false
+	switch {
+	case s.known > 0:
+		s.slower(now)
+	case parked:
+		// It began with nothing but a few failures in a row.
+		s.mode = watching
+	default:
+		s.measure(now)
+	}
+}
+
+// shut closes the scope because of refusals that look like "slower", but reach everybody. Callers are not parked: the server works.
+func (s *state) shut(now time.Time, wait time.Duration, known float64) {
+	parked := s.parked
+	s.close(now, now.Add(min(wait, s.longest())), s.seq)
+	s.parked, s.known = parked, known
+}
+
+// demand returns the rate at which callers came since the scope closed.
+func (s *state) demand(now time.Time) float64 {
+	rate := float64(s.arrivals) / max(now.Sub(s.closedAt).Seconds(), 0.25)
+	if s.known > 0 {
+		rate = min(rate, s.known)
+	}
+	return max(rate, 1, s.floor())
+}
+
+// drained ends an outage: nobody waits any more.
+func (s *state) drained() {
+	if s.draining && s.mode != closed && !s.reopening {
+		s.base, s.grown = s.rate(), 0
+		s.parked, s.draining = false, false
+	}
+}
+
+// measure begins to count what the server serves.
+func (s *state) measure(now time.Time) {
+	wait := s.stated
+	if wait <= 0 {
+		wait = s.l.tuning.Measure
+	}
+	s.mode = measuring
+	s.since = now
+	s.until = now.Add(min(max(wait, s.l.tuning.Measure/10), s.l.tuning.Measure))
+	s.left, s.ok, s.refuse = 0, 0, 0
+	s.cut = s.seq
+	s.served = meter{from: now, mid: now}
+}
+
+func (s *state) measuredEnough(now time.Time) {
+	if s.ok >= enough && s.refuse >= enough {
+		s.measured(now)
+	}
+}
+
+func (s *state) measured(now time.Time) {
+	if s.ok == 0 && s.left >= firstAttempts && s.refuse >= s.left && s.stated > 0 {
+		if wait := s.lastRefusal.Add(s.stated).Sub(now); wait > 0 {
+			s.shut(now, wait, 0)
+			return
+		}
+	}
+	elapsed := max(now.Sub(s.since), time.Millisecond).Seconds()
+	s.pace(now, float64(s.ok)/elapsed, s.ok < enough/2)
+}
+
+// slower cuts the rate.
+func (s *state) slower(now time.Time) {
+	rate := s.known
+	switch {
+	case s.mode == pacing:
+		rate = s.rate()
+	case rate == 0: // closed, and the rate before was not limited
+		rate = s.demand(now)
+	}
+	cut := rate * s.l.tuning.Decrease
+	if !s.l.tuning.Plain {
+		cut = max(cut, min(rate, s.served.rate(now)))
+	}
+	s.pace(now, cut, false)
+}
+
+// pace begins to let callers through at a rate.
+func (s *state) pace(now time.Time, rate float64, slowStart bool) {
+	if s.mode != pacing {
+		s.next, s.lastTurn = now, now
+	}
+	s.mode, s.reopening = pacing, false
+	s.base, s.grown, s.slowStart = min(max(rate, s.floor()), maxRate), 0, slowStart
+	s.cut = s.seq
+	// A turn that was given at a slower rate comes no later than one at the new.
+	if limit := now.Add(seconds(1 / s.base)); s.next.After(limit) {
+		s.next = limit
+	}
+}
+
+// rate returns the present rate, per second.
+func (s *state) rate() float64 {
+	t := &s.l.tuning
+	grown := s.grown.Seconds()
+	if s.slowStart {
+		return min(s.base*math.Exp2(grown/t.Doubling.Seconds()), maxRate)
+	}
+	growth := t.Increase * grown
+	switch {
+	case s.draining:
+		// Whoever waited through an outage can wait a little longer; the server should not meet them at once.
+		growth /= 2
+	case t.Convex > 0:
+		x := grown / t.Convex.Seconds()
+		growth *= 1 + x*x/3
+	}
+	return min(s.base*(1+growth), maxRate)
+}
+
+// floor returns the lowest rate: a share of one attempt per wait that the server states itself.
+func (s *state) floor() float64 {
+	wait := min(max(s.stated.Seconds(), 1), 60)
+	return max(s.l.tuning.Floor/wait, minRate)
+}
+
+// window returns over which time to measure what is served: at a slow rate it takes longer to see anything.
+func (s *state) window() time.Duration {
+	w := s.l.tuning.Window
+	if s.mode == pacing {
+		w = max(w, min(seconds(8/s.rate()), 16*w))
+	}
+	return w
+}
+
+// idle returns from when on the scope may be forgotten, if nobody waits.
+func (s *state) idle() time.Time {
+	at := s.lastRefusal
+	if s.mode == closed {
+		at = later(at, s.until)
+	}
+	return at.Add(s.l.tuning.Forget)
+}
+
+// meter counts over a window that slides by halves.
+type meter struct {
+	from, mid time.Time // the beginnings of the older and the younger half
+	old, cur  int
+}
+
+func (m *meter) count(now time.Time, window time.Duration) {
+	m.slide(now, window)
+	m.cur++
+}
+
+func (m *meter) slide(now time.Time, window time.Duration) {
+	switch past := now.Sub(m.mid); {
+	case past >= 2*window:
+		*m = meter{from: now, mid: now}
+	case past >= window:
+		m.from, m.old = m.mid, m.cur
+		m.mid, m.cur = now, 0
+	}
+}
+
+// rate returns what was counted per second, 0 when it looks back on too little.
+func (m *meter) rate(now time.Time) float64 {
+	past := now.Sub(m.from).Seconds()
+	if n := m.old + m.cur; n >= enough/2 && past > 0 {
+		return float64(n) / max(past, 0.1)
+	}
+	return 0
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

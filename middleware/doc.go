@@ -1,0 +1,46 @@
+// Package middleware answers HTTP requests that have to be refused: with the status, the body, the headers and the
+// log record that a provider's [errcodes.Registry] declares, and with a request id on every answer. It is for net/http and everything that
+// takes func(http.Handler) http.Handler, such as [http.ServeMux] and chi.
+//
+// An [ErrorWriter] knows how to say no. [ErrorWriter.Wrap] goes around the server, [ErrorWriter.Handler] makes a handler out of a function that
+// returns an error, and each other method is a middleware that can refuse.
+//
+// # Order
+//
+// From the outside to the inside, and why:
+//
+//	Wrap              first, so that every answer has an id and every panic an answer
+//	LimitConcurrency  around everything: work that will not be done in time is refused before it costs anything;
+//	                  or inside of Authenticate, so that strangers take no places
+//	Authenticate      before anything about the request is told: no key and broken JSON is 401
+//	AllowIP           and whatever else the key decides: plan, spend limit
+//	rate limits       they need the key, and must come before the work
+//	Timeout           its clock starts when the request is let in, and it covers the reading of the body
+//	RequireJSON       size, content type, JSON, fields: the cheap checks before any look-up
+//	Handler           model, balance, and the work
+//
+// Compression belongs outside of Wrap. A middleware that buffers or encodes the answer inside of it hides from Wrap what was sent.
+// CORS belongs outside of Authenticate, which lets preflights pass all the same; browsers may read only the headers that
+// Access-Control-Expose-Headers names: X-Request-Id, Retry-After, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset.
+//
+// # Retries
+//
+// Popular clients repeat a request by its status alone. So an answer says more: Retry-After in whole seconds from 1 to 60, on a rate
+// limit and an overload always; X-Should-Retry: false where the status would have a client repeat what must not be repeated. That is a spent quota, a row of
+// RetryChanged, a row of RetryOnce when X-Stainless-Retry-Count says that this was the repetition, and a row of MaybeExecuted for a request that is neither
+// idempotent nor has an Idempotency-Key. A wait beyond 60 seconds is no header but a sentence in the message. All of it follows from the row of the registry;
+// a handler sets at most [errcodes.Error.RetryAfter].
+//
+// # Answers that have begun
+//
+// An error cannot follow a body that has begun. [Stream] holds the 200 back until the first event and then knows how to end with an error event; other answers
+// are broken off, so that no client takes the half for the whole.
+//
+// # Promises
+//
+// No cause, panic value, body, key or header of the caller ever reaches an answer. Every method is safe for concurrent use. Nothing in the package starts
+// a goroutine but the timers of [Timeout], [Stream.HoldFor] and [Stream.KeepAlive], which end with their request.
+//
+// What no handler can reach, this package cannot shape: net/http itself answers malformed request lines and headers, a missing Host, and
+// headers that are too long.
+package middleware

@@ -1,0 +1,159 @@
+package middleware
+
+import (
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// Wrap returns next inside of the outermost shell: every request gets its id, the answer is tracked, a panic becomes
+// an error, and answers in plain text become errors of the registry.
+//
+//   - A panic before the first byte is answered as Internal; its value and stack go to the log and nowhere else. After the first byte
+//     it ends the answer as [ErrorWriter.WriteError] does: a recovered panic must not look like a short success.
+//     [http.ErrAbortHandler] is raised again untouched, with nothing written. A panic in a goroutine that the handler
+//     started ends the process, here as anywhere.
+//   - An answer with a status of 400 or more in text/plain or text/html is replaced: that of [http.ServeMux] for an unknown path or
+//     method, of [http.Error], of [http.TimeoutHandler]. So is one without a Content-Type, unless its body begins like JSON. The header
+//     Allow is kept, redirects pass, and the text goes to the log alone.
+//   - The writer that next sees keeps Flush, Hijack where the server has it, ReadFrom, and everything that [http.ResponseController]
+//     reaches by Unwrap. Server push is not kept.
+//
+// Put it around the whole server. Around a part of a server that is already wrapped, it makes that part speak
+// with its own ErrorWriter, under the same request id.
+func (ew *ErrorWriter) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outer := requestFrom(r.Context())
+		if outer != nil && outer.response != nil {
+			ew.inside(outer.response, next, w, r) //nolint:contextcheck // The response carries the context.
+			return
+		}
+		x := &response{base: w, owner: ew, start: time.Now()}
+		x.hijack.response = x
+		x.ctx.Context, x.ctx.response = r.Context(), x //nolint:fatcontext // One context for each request, not a chain.
+		x.request = r.WithContext(&x.ctx)              //nolint:contextcheck // It is a child of the request's own.
+		if outer == nil {
+			x.ctx.assign(&ew.RequestIDs, r, x.start)
+		} else {
+			x.ctx.id, x.ctx.clientID, x.ctx.header = outer.id, outer.clientID, outer.header
+		}
+		defer x.recover()
+		x.ctx.announce(w.Header(), ew.RequestIDs.Short)
+		x.registry = ew.registryFor(r)
+		if isAnthropic(x.registry) {
+			x.ctx.announce(w.Header(), true)
+		}
+		next.ServeHTTP(x.writer(), x.request)
+		x.finish() //nolint:contextcheck // The response carries the context.
+	})
+}
+
+// inside lets ew speak for a part of a wrapped server. A panic leaves it in charge, so that it speaks for the panic too.
+func (ew *ErrorWriter) inside(x *response, next http.Handler, w http.ResponseWriter, r *http.Request) {
+	if owner, _ := x.voice(); ew == owner {
+		next.ServeHTTP(w, r)
+		return
+	}
+	mine := ew.registryFor(r)
+	owner, registry := x.swap(ew, mine)
+	if ew.RequestIDs.Short || isAnthropic(mine) {
+		x.ctx.announce(w.Header(), true)
+	}
+	next.ServeHTTP(w, r)
+	x.settle()
+	x.swap(owner, registry)
+}
+
+func (x *response) swap(ew *ErrorWriter, reg *errcodes.Registry) (*ErrorWriter, *errcodes.Registry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	owner, registry := x.owner, x.registry
+	x.owner, x.registry = ew, reg
+	return owner, registry
+}
+
+var (
+	errUnfinished = errors.New("middleware: the handler returned without Stream.Done or Stream.Fail")
+	errLeft       = errors.New("middleware: the handler returned without an answer after the caller had left")
+)
+
+// settle answers for a handler that returned and left the answer open: a text that has to be replaced, a stream without its end.
+func (x *response) settle() {
+	x.mu.Lock()
+	owner, registry := x.owner, x.registry
+	held, text := x.held, string(x.text)
+	open := x.stream != nil && !x.stream.over && !x.closed && !x.hijacked
+	silent := x.status == 0 && held == 0 && !open && !x.closed && !x.hijacked
+	if x.closed || x.hijacked {
+		held = 0
+	}
+	x.mu.Unlock()
+
+	var v verdict
+	switch {
+	case held != 0:
+		v = decideStatus(registry, held, text)
+	case open:
+		v = decide(&x.ctx, x.ctx.Context, registry, errUnfinished)
+	case silent && callerGone(x.ctx.Context):
+		v = decide(&x.ctx, x.ctx.Context, registry, errLeft)
+	default:
+		return
+	}
+	x.refuse(owner, x.writer(), factsOf(x.request), &v)
+}
+
+// finish ends a request whose handler returned.
+func (x *response) finish() {
+	x.settle()
+	x.breakOff()
+}
+
+// breakOff breaks the connection if the answer must not end cleanly.
+func (x *response) breakOff() {
+	x.mu.Lock()
+	abort := x.abort && !x.hijacked
+	x.mu.Unlock()
+	if abort {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// recover is deferred by Wrap.
+func (x *response) recover() {
+	value := recover()
+	defer x.shut()
+	if value == nil {
+		return
+	}
+	if value == http.ErrAbortHandler { //nolint:errorlint // net/http compares like this.
+		panic(value)
+	}
+	var stack []byte
+	if relayed, ok := value.(*relayedPanic); ok {
+		value, stack = relayed.value, relayed.stack
+	} else {
+		stack = debug.Stack()
+	}
+	owner, reg := x.voice()
+	reg = owner.usable(reg)
+	v := verdict{reg: reg, row: lookup(reg, errcodes.Internal), panicked: value, stack: stack}
+	x.refuse(owner, x.writer(), factsOf(x.request), &v)
+	x.breakOff()
+}
+
+// shut keeps timers, and goroutines that outlive their handler, from writing to a response that net/http takes back.
+func (x *response) shut() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closed = true
+	if x.stream != nil {
+		x.stream.stop()
+	}
+	if x.clock != nil {
+		x.clock.stop()
+	}
+}

@@ -1,0 +1,336 @@
+package middleware
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// errAnswered is what a handler gets that goes on writing after its request was refused.
+var errAnswered = errors.New("middleware: the request was refused, nothing more can be written")
+
+// maxText bounds how much of a replaced plain-text answer is kept for the log.
+const maxText = 512
+
+// response is the http.ResponseWriter that Wrap hands on, and all that is known about one request. It knows whether the
+// answer has begun, because what an error may do depends on nothing else.
+//
+// The goroutine of the handler and the timers of Timeout and Stream meet here: mu guards everything below it, and the
+// writer that net/http gave us, which is not safe for concurrent use.
+type response struct {
+	ctx     requestContext
+	base    http.ResponseWriter
+	request *http.Request // as handed on
+	start   time.Time
+	hijack  hijackable
+
+	mu       sync.Mutex
+	owner    *ErrorWriter // the innermost Wrap
+	registry *errcodes.Registry
+	private  http.Header // while a timer may answer: the handler's headers, which only it touches
+	stream   *Stream
+	clock    *clock
+
+	held     int    // status that waits for the first byte of its body, 0 for none
+	textual  bool   // the held answer is declared as text
+	text     []byte // beginning of the text that is thrown away
+	status   int    // status that was sent, 0 for none
+	tail     [4]byte
+	body     bool // something of the body was written
+	sse      bool // the answer is an event stream in the clear
+	closed   bool // nothing more is written
+	timedOut bool // closed by a Timeout
+	abort    bool // the connection has to break
+	hijacked bool
+	refused  bool // Observer and log know
+}
+
+// hijackable is the same writer where the connection can be taken over, so that a type assertion tells the truth.
+type hijackable struct{ *response }
+
+func (x *response) writer() http.ResponseWriter {
+	if _, ok := x.base.(http.Hijacker); ok {
+		return &x.hijack
+	}
+	return x
+}
+
+// owns reports whether w is x itself and not something around it.
+func (x *response) owns(w http.ResponseWriter) bool {
+	switch w := w.(type) {
+	case *response:
+		return w == x
+	case *hijackable:
+		return w.response == x
+	case *guest:
+		return w.c.x == x && w.direct
+	case *guestHijackable:
+		return w.c.x == x && w.direct
+	}
+	return false
+}
+
+// Unwrap lets http.ResponseController reach deadlines and full duplex.
+func (x *response) Unwrap() http.ResponseWriter { return x.base }
+
+// Header implements http.ResponseWriter.
+func (x *response) Header() http.Header {
+	if x.private != nil {
+		return x.private
+	}
+	return x.base.Header()
+}
+
+// WriteHeader implements http.ResponseWriter. Informational statuses pass; a second final status is ignored and
+// logged.
+func (x *response) WriteHeader(status int) {
+	if !x.writeHeader(status) {
+		owner, _ := x.voice()
+		owner.logMisuse(x, "second WriteHeader ignored", status)
+	}
+}
+
+// writeHeader reports whether the call was in order.
+func (x *response) writeHeader(status int) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.hijacked:
+		x.base.WriteHeader(status) // net/http has the words for this
+	case x.timedOut:
+	case x.closed, x.status != 0, x.held != 0:
+		return false
+	case status >= 100 && status < 200 && status != http.StatusSwitchingProtocols:
+		x.publish()
+		x.base.WriteHeader(status)
+	case status >= http.StatusBadRequest && status <= 599 && x.shapeable():
+		x.held = status
+	default:
+		x.commit(status)
+	}
+	return true
+}
+
+// shapeable reports whether the headers leave it open that an error is plain text: http.Error, http.NotFound, ServeMux and
+// http.TimeoutHandler all declare text, many handlers declare nothing.
+func (x *response) shapeable() bool {
+	h := x.Header()
+	if len(h["Content-Encoding"]) > 0 {
+		return false
+	}
+	declared := h["Content-Type"]
+	if len(declared) == 0 {
+		x.textual = false
+		return true
+	}
+	media, _, _ := strings.Cut(declared[0], ";")
+	media = strings.TrimSpace(media)
+	x.textual = strings.EqualFold(media, "text/plain") || strings.EqualFold(media, "text/html")
+	return x.textual
+}
+
+// publish makes the handler's headers those of the response.
+func (x *response) publish() {
+	if x.private != nil {
+		replaceHeader(x.base.Header(), x.private)
+	}
+}
+
+func replaceHeader(dst, src http.Header) {
+	for k := range dst {
+		if _, ok := src[k]; !ok {
+			delete(dst, k)
+		}
+	}
+	maps.Copy(dst, src)
+}
+
+// commit sends the header.
+func (x *response) commit(status int) {
+	x.publish()
+	x.send(status)
+}
+
+// send sends what base's header map holds.
+func (x *response) send(status int) {
+	x.sse = isEventStream(x.base.Header()) // as it is here: whoever compresses outside adds a header of its own
+	x.base.WriteHeader(status)
+	x.held, x.status = 0, status
+	if x.clock != nil {
+		x.clock.began()
+	}
+}
+
+// isEventStream reports whether the body is made of server-sent events that another can be added to.
+func isEventStream(h http.Header) bool {
+	const sse = "text/event-stream"
+	ct := h["Content-Type"]
+	return len(ct) > 0 && len(ct[0]) >= len(sse) && strings.EqualFold(ct[0][:len(sse)], sse) &&
+		len(h["Content-Encoding"]) == 0 && len(h["Content-Length"]) == 0
+}
+
+// Write implements http.ResponseWriter.
+func (x *response) Write(p []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.write(p)
+}
+
+func (x *response) write(p []byte) (int, error) {
+	if x.closed {
+		return 0, x.closedError()
+	}
+	if x.status == 0 && !x.hijacked {
+		if x.held == 0 {
+			x.commit(http.StatusOK)
+		} else if x.swallow(p) {
+			return len(p), nil
+		}
+	}
+	n, err := x.base.Write(p)
+	x.wrote(p[:max(0, min(n, len(p)))])
+	if x.clock != nil {
+		x.clock.touched()
+	}
+	return n, err
+}
+
+// swallow reports whether p belongs to a text that is replaced when the handler is done. An error whose type is not
+// declared and that begins like JSON is the handler's own.
+func (x *response) swallow(p []byte) bool {
+	if !x.textual && len(x.text) == 0 {
+		if rest := bytes.TrimLeft(p, " \t\r\n"); len(rest) > 0 && (rest[0] == '{' || rest[0] == '[') {
+			x.commit(x.held)
+			return false
+		}
+	}
+	x.text = append(x.text, p[:min(len(p), maxText-len(x.text))]...)
+	return true
+}
+
+// wrote takes note of what went into the body.
+func (x *response) wrote(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	x.body = true
+	if x.sse {
+		if len(p) >= len(x.tail) {
+			copy(x.tail[:], p[len(p)-len(x.tail):])
+		} else {
+			copy(x.tail[:], x.tail[len(p):])
+			copy(x.tail[len(x.tail)-len(p):], p)
+		}
+	}
+}
+
+// betweenEvents reports whether the body of an event stream ends with a whole event, so that another can follow.
+func (x *response) betweenEvents() bool {
+	if !x.body {
+		return true
+	}
+	last := string(x.tail[:])
+	return strings.HasSuffix(last, "\n\n") || strings.HasSuffix(last, "\r\r") || last == "\r\n\r\n"
+}
+
+func (x *response) closedError() error {
+	if x.timedOut {
+		return http.ErrHandlerTimeout
+	}
+	return errAnswered
+}
+
+// ReadFrom implements io.ReaderFrom, so that io.Copy can use what the base has, such as sendfile.
+func (x *response) ReadFrom(src io.Reader) (int64, error) {
+	rf, ok := x.base.(io.ReaderFrom)
+	if !ok || !x.passes() {
+		// src may block for long, and the lock is not held while it does.
+		return io.Copy(struct{ io.Writer }{x}, src)
+	}
+	n, err := rf.ReadFrom(src)
+	if n > 0 {
+		x.mu.Lock()
+		x.body = true
+		x.mu.Unlock()
+	}
+	return n, err
+}
+
+// passes reports whether the body needs no watching: no timer may write, no event could follow and nothing is replaced. It begins the answer then.
+func (x *response) passes() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed || x.held != 0 || x.hijacked || x.clock != nil || x.stream != nil {
+		return false
+	}
+	if x.status == 0 {
+		x.commit(http.StatusOK)
+	}
+	return !x.sse
+}
+
+// FlushError sends what is buffered. It fails with an error that is errors.ErrUnsupported where the server cannot flush.
+func (x *response) FlushError() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.closed:
+		return x.closedError()
+	case x.held != 0:
+		return nil // the answer is replaced as a whole when the handler is done
+	case x.status == 0 && !x.hijacked:
+		x.commit(http.StatusOK)
+	}
+	return x.flush()
+}
+
+func (x *response) flush() error {
+	switch f := x.base.(type) {
+	case interface{ FlushError() error }:
+		return f.FlushError()
+	case http.Flusher:
+		f.Flush()
+		return nil
+	}
+	return http.NewResponseController(x.base).Flush()
+}
+
+// Flush implements http.Flusher.
+func (x *response) Flush() { _ = x.FlushError() }
+
+// Hijack implements http.Hijacker. A connection that was taken over is the handler's alone.
+func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	x := h.response
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return nil, nil, x.closedError()
+	}
+	conn, rw, err := x.base.(http.Hijacker).Hijack() //nolint:forcetypeassert // writer looked.
+	if err == nil {
+		x.hijacked = true
+	}
+	return conn, rw, err
+}
+
+// unguarded is the response for whoever holds mu.
+type unguarded response
+
+func (u *unguarded) Header() http.Header { return u.base.Header() }
+
+func (u *unguarded) WriteHeader(status int) { (*response)(u).send(status) }
+
+func (u *unguarded) Write(p []byte) (int, error) {
+	n, err := u.base.Write(p)
+	(*response)(u).wrote(p[:max(0, min(n, len(p)))])
+	return n, err
+}

@@ -1,0 +1,398 @@
+//nolint:testifylint // Handlers that check run on the goroutine of the test, through a recorder.
+package middleware_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/middleware"
+)
+
+func TestWriterKeepsWhatTheServerCan(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, http2 := range []bool{false, true} {
+		srv := serve(t, ew.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, flusher := w.(http.Flusher)
+			_, hijacker := w.(http.Hijacker)
+			_, readerFrom := w.(io.ReaderFrom)
+			rc := http.NewResponseController(w)
+			deadlines := errors.Join(rc.SetReadDeadline(time.Now().Add(time.Hour)), rc.SetWriteDeadline(time.Now().Add(time.Hour)))
+			ok := flusher && readerFrom && hijacker == (r.ProtoMajor == 1) && deadlines == nil && rc.Flush() == nil
+			if !ok {
+				panic(http.ErrAbortHandler)
+			}
+			_, _ = io.Copy(w, strings.NewReader("copied"))
+		})), http2)
+		res, body := do(t, srv, http.MethodGet, "/", "")
+		require.Equal(t, 200, res.StatusCode)
+		require.Equal(t, "copied", body)
+	}
+}
+
+func TestHijack(t *testing.T) {
+	logs := newRecords()
+	ew := &middleware.ErrorWriter{Logger: slog.New(logs)}
+	srv := serve(t, ew.Wrap(ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nX-Request-Id: " + w.Header().Get("X-Request-Id") + "\r\n\r\nraw")
+		_ = rw.Flush()
+		if _, err := w.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
+			return errors.New("the writer still writes")
+		}
+		return errKilled // nothing can be written any more
+	})), false)
+	conn := dial(t, srv)
+	_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	got, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.True(t, strings.HasSuffix(string(got), "\r\n\r\nraw"), "%s", got)
+	require.Contains(t, string(got), "X-Request-Id: req_")
+	require.Equal(t, "unsent", logs.next(t)[0]["outcome"])
+}
+
+func TestInformationalResponsesPass(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+		srv := serve(t, ew.Wrap(ew.Timeout(limits)(ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Link", "</style.css>; rel=preload")
+			w.WriteHeader(http.StatusEarlyHints)
+			w.Header().Del("Link")
+			return &errcodes.Error{Code: errcodes.RunNotFound}
+		}))), false)
+		hints := 0
+		trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			hints++
+			require.Equal(t, http.StatusEarlyHints, code)
+			require.NotEmpty(t, h.Get("Link"))
+			return nil
+		}}
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, srv.URL, nil)
+		require.NoError(t, err)
+		res, err := srv.Client().Do(req)
+		require.NoError(t, err)
+		_ = res.Body.Close()
+		require.Equal(t, 1, hints)
+		require.Equal(t, 404, res.StatusCode)
+		require.Empty(t, res.Header.Get("Link"))
+	}
+}
+
+func TestSecondWriteHeaderIsIgnoredAndReported(t *testing.T) {
+	logs := newRecords()
+	ew := &middleware.ErrorWriter{Logger: slog.New(logs)}
+	w := httptest.NewRecorder()
+	ew.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		w.WriteHeader(http.StatusTeapot)
+	})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, http.StatusAccepted, w.Code)
+	all := logs.all()
+	require.Len(t, all, 1)
+	require.Equal(t, "second WriteHeader ignored", all[0]["msg"])
+	require.Equal(t, "WARN", all[0]["level"])
+	require.Equal(t, "418", all[0]["status"])
+	require.Contains(t, all[0]["caller"], "response_test.go")
+	require.Equal(t, w.Header().Get("X-Request-Id"), all[0]["request_id"])
+}
+
+func TestInvalidStatusPanicsAsInNetHTTP(t *testing.T) {
+	srv := serve(t, quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(0) })), false)
+	res, _ := do(t, srv, http.MethodGet, "/", "")
+	require.Equal(t, 500, res.StatusCode)
+}
+
+// What a handler writes itself as an error stays, unless it is plain text.
+func TestShaping(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		h      http.HandlerFunc
+		status int
+		shaped bool
+		body   string
+	}{
+		{"JSON", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(418)
+			_, _ = io.WriteString(w, `{"own":1}`)
+		}, 418, false, `{"own":1}`},
+		{"undeclared JSON", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			_, _ = io.WriteString(w, " \n{\"own\":1}")
+			_, _ = io.WriteString(w, "\n")
+		}, 404, false, " \n{\"own\":1}\n"},
+		{"undeclared JSON, copied", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			_, _ = io.Copy(w, strings.NewReader(`[1]`))
+		}, 404, false, `[1]`},
+		{"undeclared text", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			_, _ = io.Copy(w, strings.NewReader("secret"))
+		}, 404, true, ""},
+		{"JSON declared as text", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"secret":1}`, 400) }, 400, true, ""},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "Text/HTML; charset=utf-8")
+			w.WriteHeader(502)
+			_, _ = io.WriteString(w, "<h1>secret</h1>")
+			_ = http.NewResponseController(w).Flush()
+		}, 502, true, ""},
+		{"no body", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503, true, ""},
+		{"a status without a condition", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "secret", http.StatusTeapot) }, 418, true, "teapot"},
+		{"a status without a phrase", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "secret", 599) }, 599, true, ""},
+		{"gzip", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, "\x1f\x8b")
+		}, 500, false, "\x1f\x8b"},
+		{"XML", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, "<e/>")
+		}, 500, false, "<e/>"},
+		{"text of a success", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") }, 200, false, "fine"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusTemporaryRedirect) }, 307, false, "<a href"},
+		{"not modified", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) }, 304, false, ""},
+		{"no content", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, false, ""},
+		{"panic after http.Error", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "secret", 404)
+			panic("secret")
+		}, 500, true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, reg := range registries() {
+				w := httptest.NewRecorder()
+				quiet(reg).Wrap(c.h).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+				require.Equal(t, c.status, w.Code)
+				require.Contains(t, w.Body.String(), c.body)
+				require.NotContains(t, w.Body.String(), "secret")
+				require.Regexp(t, requestIDForm, w.Header().Get("X-Request-Id"))
+				if !c.shaped {
+					require.Equal(t, c.body, w.Body.String()[:len(c.body)])
+					continue
+				}
+				got, err := reg.Dialect().Decode(w.Body.Bytes())
+				require.NoError(t, err)
+				require.NotEmpty(t, got.Message)
+				if reg.Dialect().Slots()&errcodes.SlotStatus != 0 {
+					require.Equal(t, c.status, got.Status)
+				}
+			}
+		})
+	}
+}
+
+func TestMuxRedirectsAndRoutesPass(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/dir/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dir") })
+	srv := serve(t, quiet(errcodes.OpenAI()).Wrap(mux), false)
+	client := *srv.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := client.Get(srv.URL + "/dir")
+	require.NoError(t, err)
+	_ = res.Body.Close()
+	require.Equal(t, http.StatusTemporaryRedirect, res.StatusCode)
+	require.Equal(t, "/dir/", res.Header.Get("Location"))
+	require.Regexp(t, requestIDForm, res.Header.Get("X-Request-Id"))
+}
+
+// Large files still go the short way, and are whole.
+func TestReadFrom(t *testing.T) {
+	name := t.TempDir() + "/file"
+	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	require.NoError(t, os.WriteFile(name, want, 0o600))
+	for _, http2 := range []bool{false, true} {
+		srv := serve(t, quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFile(w, r, name)
+		})), http2)
+		res, body := do(t, srv, http.MethodGet, "/", "")
+		require.Equal(t, 200, res.StatusCode)
+		require.Equal(t, string(want), body)
+	}
+}
+
+// readFromRecorder counts what goes the short way.
+type readFromRecorder struct {
+	*httptest.ResponseRecorder
+
+	n int64
+}
+
+func (w *readFromRecorder) ReadFrom(src io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseRecorder, src)
+	w.n += n
+	return n, err
+}
+
+func TestReadFromIsWatchedWhereItMatters(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, c := range []struct {
+		name string
+		h    http.Handler
+		want int64
+	}{
+		{"plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader("abc")) }), 3},
+		{"event stream", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.Copy(w, onlyReader("data: 1\n\n"))
+			panic("the event after it needs the boundary")
+		}), 0},
+		{"Timeout", ew.Timeout(middleware.Timeout{Total: time.Hour})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.Copy(w, onlyReader("abc"))
+		})), 0},
+		{"after the error", ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+			ew.WriteError(w, r, errKilled)
+			if _, err := io.Copy(w, onlyReader("abc")); err == nil {
+				panic("copied")
+			}
+			return nil
+		}), 0},
+	} {
+		w := &readFromRecorder{ResponseRecorder: httptest.NewRecorder()}
+		ew.Wrap(c.h).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		require.Equal(t, c.want, w.n, c.name)
+		if c.name == "event stream" {
+			require.Contains(t, w.Body.String(), "data: 1\n\ndata: {\"error\":{")
+		}
+	}
+}
+
+func onlyReader(s string) io.Reader { return struct{ io.Reader }{strings.NewReader(s)} }
+
+// A writer with nothing but the three methods is enough.
+type plainWriter struct {
+	h      http.Header
+	status int
+	b      bytes.Buffer
+}
+
+func (w *plainWriter) Header() http.Header         { return w.h }
+func (w *plainWriter) WriteHeader(status int)      { w.status = status }
+func (w *plainWriter) Write(p []byte) (int, error) { return w.b.Write(p) }
+
+func TestPlainWriter(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	w := &plainWriter{h: http.Header{}}
+	ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		_, hijacker := w.(http.Hijacker)
+		require.False(t, hijacker)
+		require.ErrorIs(t, http.NewResponseController(w).SetReadDeadline(time.Time{}), errors.ErrUnsupported)
+		s := ew.Stream(w, r, middleware.Chat)
+		require.NoError(t, s.Send([]byte("{}")))
+		require.ErrorIs(t, http.NewResponseController(w).Flush(), errors.ErrUnsupported)
+		w.(http.Flusher).Flush()
+		return s.Done()
+	}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, "data: {}\n\ndata: [DONE]\n\n", w.b.String())
+}
+
+// wrapper is somebody else's middleware around the writer.
+type wrapper struct {
+	http.ResponseWriter
+
+	wrote int
+}
+
+func (w *wrapper) Write(p []byte) (int, error) {
+	w.wrote += len(p)
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// A middleware between Wrap and the handler sees the error pass, and whether the answer has begun is known all the same.
+func TestWrapperBetween(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	var between *wrapper
+	handler := func(begin bool) http.Handler {
+		return ew.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			between = &wrapper{ResponseWriter: w}
+			ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+				if begin {
+					_, _ = io.WriteString(w, "half")
+				}
+				return &errcodes.Error{Code: errcodes.RunNotFound}
+			}).ServeHTTP(between, r)
+		}))
+	}
+	w := httptest.NewRecorder()
+	handler(false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, 404, w.Code)
+	require.Equal(t, w.Body.Len(), between.wrote)
+	w = httptest.NewRecorder()
+	require.PanicsWithError(t, http.ErrAbortHandler.Error(), func() {
+		handler(true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	})
+	require.Equal(t, "half", w.Body.String())
+}
+
+func TestEventBoundaries(t *testing.T) {
+	for _, c := range []struct {
+		writes []string
+		event  bool
+	}{
+		{[]string{"data: 1\n\n"}, true},
+		{[]string{"data: 1\n", "\n"}, true},
+		{[]string{"data: 1", "\n", "\n"}, true},
+		{[]string{"data: 1\r\n\r\n"}, true},
+		{[]string{"data: 1\r", "\n\r", "\n"}, true},
+		{[]string{"data: 1\r\r"}, true},
+		{[]string{"data: 1\n\n", ""}, true},
+		{[]string{""}, true},
+		{[]string{"data: 1\n"}, false},
+		{[]string{"data: 1\r\n"}, false},
+		{[]string{"data: 1\r\n\r"}, false},
+		{[]string{"data: 1\n\nd"}, false},
+		{[]string{"\n"}, false},
+	} {
+		ew := quiet(errcodes.Anthropic())
+		w := httptest.NewRecorder()
+		h := ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+			for _, s := range c.writes {
+				_, _ = io.WriteString(w, s)
+			}
+			return errKilled
+		})
+		run := func() { h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)) }
+		if c.event {
+			run()
+			require.Contains(t, w.Body.String(), "event: error\ndata: {\"type\":\"error\"", "%q", c.writes)
+		} else {
+			require.PanicsWithError(t, http.ErrAbortHandler.Error(), run, "%q", c.writes)
+			require.NotContains(t, w.Body.String(), "error", "%q", c.writes)
+		}
+	}
+}
+
+// A handler's goroutine that outlives it cannot write into the next answer of the connection.
+func TestWritesAfterTheEndFail(t *testing.T) {
+	var late http.ResponseWriter
+	srv := serve(t, quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		late = w
+		_, _ = io.WriteString(w, "x")
+	})), false)
+	do(t, srv, http.MethodGet, "/", "")
+	srv.Close()
+	_, err := late.Write([]byte("late"))
+	require.Error(t, err)
+	require.Error(t, http.NewResponseController(late).Flush())
+	_, _, err = http.NewResponseController(late).Hijack()
+	require.Error(t, err)
+}

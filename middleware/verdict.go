@@ -1,0 +1,277 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// What is decided about an error stands here, as functions of their arguments. Nothing in this file does HTTP.
+
+// verdict is what an error means under a registry.
+type verdict struct {
+	reg        *errcodes.Registry
+	row        errcodes.Entry
+	public     *errcodes.Error // what the handler lets the caller read; nil for nothing
+	err        error
+	undeclared errcodes.Code
+	gone       bool // the caller left
+
+	panicked any
+	stack    []byte
+}
+
+// decide judges err for a request. ctx is the context that the handler saw, conn the one that only the
+// connection and the server cancel.
+func decide(ctx, conn context.Context, reg *errcodes.Registry, err error) verdict {
+	v := verdict{reg: reg, err: err}
+	if callerGone(conn) {
+		v.gone = true
+		v.row = lookup(reg, errcodes.ClientClosed)
+		return v
+	}
+	code, public := inspect(ctx, err)
+	if v.public = public; public != nil && !carries(err, public) {
+		v.err = fmt.Errorf("%w: %w", err, public) // the context's error does not say why it ended
+	}
+	row, ok := reg.Lookup(code)
+	if !ok {
+		v.undeclared, v.public = code, nil
+		row = lookup(reg, errcodes.Internal)
+	}
+	v.row = row
+	return v
+}
+
+// inspect finds the condition behind err, and what the caller may read of it. The methods of an error are anybody's code, and those of a
+// nil pointer in an error panic as a rule.
+func inspect(ctx context.Context, err error) (code errcodes.Code, public *errcodes.Error) {
+	if e, ok := err.(*errcodes.Error); ok && e != nil && e.Code != "" { //nolint:errorlint // The common case without a walk; the walk is next.
+		return e.Code, e
+	}
+	defer func() {
+		if recover() != nil {
+			code, public = errcodes.Internal, nil
+		}
+	}()
+	public = publicError(err)
+	if public == nil {
+		return foreign(ctx, err)
+	}
+	if public.Code == "" {
+		return errcodes.Internal, public
+	}
+	return public.Code, public
+}
+
+// carries reports whether public stands in err's tree.
+func carries(err error, public *errcodes.Error) bool {
+	e, ok := err.(*errcodes.Error) //nolint:errorlint // The common case without a walk.
+	return ok && e == public || publicError(err) == public
+}
+
+// callerGone reports that the connection of the request is closed. A context that somebody cancelled with a
+// reason of their own, such as a server that shuts down, is not a caller who left.
+func callerGone(conn context.Context) bool {
+	return conn.Err() == context.Canceled && context.Cause(conn) == context.Canceled //nolint:errorlint // The bare value says that nobody gave a reason.
+}
+
+// publicError returns the first *errcodes.Error in err's tree, nil for none and for a nil pointer.
+func publicError(err error) *errcodes.Error {
+	if e, ok := errors.AsType[*errcodes.Error](err); ok {
+		return e
+	}
+	return nil
+}
+
+// foreign finds the condition behind an error that is not this library's.
+func foreign(ctx context.Context, err error) (errcodes.Code, *errcodes.Error) {
+	canceled, late := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
+	if (canceled || late) && ctx.Err() != nil {
+		// The context knows better than its error why it ended.
+		cause := context.Cause(ctx)
+		if e := publicError(cause); e != nil {
+			if e.Code == "" {
+				return errcodes.Internal, e
+			}
+			return e.Code, e
+		}
+		if errors.Is(cause, context.DeadlineExceeded) {
+			return errcodes.Timeout, nil
+		}
+		if canceled && cause != context.Canceled { //nolint:errorlint // As in callerGone.
+			return errcodes.Unavailable, nil
+		}
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return errcodes.BodyTooLarge, nil
+	}
+	if late || errors.Is(err, http.ErrHandlerTimeout) {
+		return errcodes.Timeout, nil
+	}
+	return errcodes.Internal, nil
+}
+
+// lookup returns the row of c, which every registry made by errcodes.New has; for any other registry it makes one.
+func lookup(reg *errcodes.Registry, c errcodes.Code) errcodes.Entry {
+	if row, ok := reg.Lookup(c); ok {
+		return row
+	}
+	row, _ := errcodes.Problem().Lookup(c)
+	return row
+}
+
+// statusCodes are the conditions that stand for a status when a handler says nothing else.
+var statusCodes = map[int]errcodes.Code{
+	http.StatusBadRequest:            errcodes.InvalidRequest,
+	http.StatusUnauthorized:          errcodes.InvalidAPIKey,
+	http.StatusPaymentRequired:       errcodes.InsufficientBalance,
+	http.StatusForbidden:             errcodes.PermissionDenied,
+	http.StatusNotFound:              errcodes.NotFound,
+	http.StatusMethodNotAllowed:      errcodes.MethodNotAllowed,
+	http.StatusRequestTimeout:        errcodes.RequestTimeout,
+	http.StatusConflict:              errcodes.Conflict,
+	http.StatusRequestEntityTooLarge: errcodes.BodyTooLarge,
+	http.StatusUnsupportedMediaType:  errcodes.UnsupportedMediaType,
+	http.StatusTooManyRequests:       errcodes.RateLimited,
+	http.StatusInternalServerError:   errcodes.Internal,
+	http.StatusBadGateway:            errcodes.BadGateway,
+	http.StatusServiceUnavailable:    errcodes.Unavailable,
+	http.StatusGatewayTimeout:        errcodes.Timeout,
+	529:                              errcodes.Overloaded,
+}
+
+// decideStatus judges a bare status that a handler answered with, together with the text that it
+// wrote, which only the log sees.
+func decideStatus(reg *errcodes.Registry, status int, text string) verdict {
+	v := verdict{reg: reg, err: &textError{status: status, text: text}}
+	if code, ok := statusCodes[status]; ok {
+		v.row = lookup(reg, code)
+		return v
+	}
+	// A status without a condition keeps its number; what it means is what any client would read into it.
+	like := errcodes.InvalidRequest
+	if status >= http.StatusInternalServerError {
+		like = errcodes.Internal
+	}
+	v.row = lookup(reg, like)
+	known := reg.Match(status, "", "")
+	v.row.Status, v.row.Class, v.row.Retry = status, known.Class, known.Retry
+	v.row.MaybeExecuted, v.row.RetryAfter = known.MaybeExecuted, known.RetryAfter
+	if phrase := http.StatusText(status); phrase != "" {
+		v.row.Message = phrase + "."
+	}
+	return v
+}
+
+// textError is an answer in plain text that was replaced.
+type textError struct {
+	status int
+	text   string
+}
+
+func (e *textError) Error() string {
+	if e.text == "" {
+		return fmt.Sprintf("handler answered %d without a body", e.status)
+	}
+	return fmt.Sprintf("handler answered %d with the text %q", e.status, e.text)
+}
+
+// asked is what a request says about being sent again.
+type asked struct {
+	repeatable bool // idempotent by its method (RFC 9110 section 9.2.2) or by its Idempotency-Key
+	repeated   bool // a client of the Stainless family says that this is not its first attempt
+}
+
+func askedBy(r *http.Request) asked {
+	var a asked
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+		a.repeatable = true
+	default:
+		a.repeatable = r.Header.Get("Idempotency-Key") != ""
+	}
+	if count := r.Header["X-Stainless-Retry-Count"]; len(count) > 0 {
+		n, err := strconv.Atoi(count[0])
+		a.repeated = err == nil && n >= 1
+	}
+	return a
+}
+
+// hint is what the answer says about being sent again.
+type hint struct {
+	wait    time.Duration // as the registry or the handler stated it; 0 for none
+	seconds int           // of the Retry-After header, 1 to 60; 0 for none
+	veto    bool          // X-Should-Retry: false
+	long    bool          // wait is beyond what Retry-After may say
+}
+
+// advise turns a row and what the handler asked for into a hint. Several clients repeat a request by its
+// status alone, so an error that must not be repeated says so where its status would have it repeated; and a Retry-After beside
+// a veto would make one popular client come back all the same.
+func advise(row *errcodes.Entry, wait time.Duration, a asked) hint {
+	if wait <= 0 {
+		wait = row.RetryAfter
+	}
+	switch {
+	case row.Retry == errcodes.RetryNever:
+		return hint{veto: clientsRepeat(row.Status)}
+	case row.Retry == errcodes.RetryChanged,
+		row.MaybeExecuted && !a.repeatable,
+		row.Retry == errcodes.RetryOnce && a.repeated:
+		return hint{veto: true}
+	}
+	if wait <= 0 && row.Retry == errcodes.RetryBackoff {
+		switch row.Status {
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529:
+			wait = time.Second
+		}
+	}
+	switch {
+	case wait <= 0:
+		return hint{}
+	case wait > errcodes.MaxRetryAfter:
+		return hint{wait: wait, veto: true, long: true}
+	}
+	return hint{wait: wait, seconds: wholeSeconds(wait)}
+}
+
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) int {
+	n := int(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return n
+}
+
+// clientsRepeat reports whether the clients that obey X-Should-Retry repeat a request after this status.
+func clientsRepeat(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusConflict ||
+		status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
+}
+
+// waitSentence returns the message for a wait that no header carries. The rows' own messages point at
+// Retry-After, so they are replaced; a handler's message is kept and completed.
+func waitSentence(row *errcodes.Entry, public *errcodes.Error, wait time.Duration) string {
+	var s string
+	switch {
+	case public != nil && public.Message != "":
+		s = public.Message
+	case row.Class == errcodes.ClassRateLimited:
+		s = "The rate limit is reached."
+	case row.Class == errcodes.ClassOverloaded:
+		s = "The service is not available just now."
+	default:
+		s = "The request cannot be served just now."
+	}
+	if n := wholeSeconds(wait); n != 1 {
+		return s + " Try again in " + strconv.Itoa(n) + " seconds."
+	}
+	return s + " Try again in 1 second."
+}
