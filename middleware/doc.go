@@ -10,8 +10,9 @@
 // From the outside to the inside, and why:
 //
 //	Wrap              first, so that every answer has an id and every panic an answer
-//	LimitConcurrency  around everything: work that will not be done in time is refused before it costs anything;
-//	                  or inside of Authenticate, so that strangers take no places
+//	LimitConcurrency  around everything: work that will not be done in time is refused before it costs anything; or
+//	                  inside of Authenticate, so that strangers take no places; or inside of Timeout, so that handlers which
+//	                  ignore their contexts still count
 //	Authenticate      before anything about the request is told: no key and broken JSON is 401
 //	AllowIP           and whatever else the key decides: plan, spend limit
 //	rate limits       they need the key, and must come before the work
@@ -38,8 +39,9 @@
 //
 // # Promises
 //
-// No cause, panic value, body, key or header of the caller ever reaches an answer. Every method is safe for concurrent use. Nothing in the package starts
-// a goroutine but the timers of [Timeout], [Stream.HoldFor] and [Stream.KeepAlive], which end with their request.
+// No cause, panic value, body, key or header of the caller ever reaches an answer. Every method is safe for concurrent use. [ErrorWriter.Timeout] runs the
+// handler in a goroutine, which ends when the handler returns; the timers of [Timeout], [Stream.HoldFor] and [Stream.KeepAlive] end with their request. Nothing else
+// in the package runs on its own.
 //
 // What no handler can reach, this package cannot shape: net/http itself answers malformed request lines and headers, a missing Host, and
 // headers that are too long.

@@ -7,10 +7,11 @@ import (
 	"github.com/errwire/errwire/errcodes"
 )
 
-// Observer is told of every refused request. Refused is called once for each, after the answer was written, on the goroutine of the
-// request or, when a [Timeout] struck, on that of its timer; so it is called concurrently and must not block. It must not keep or
-// change what it is given.
+// Observer is told of every refused request.
 type Observer interface {
+	// Refused is called once for each refused request, and once more for a panic that comes after it. The answer is written by then. It runs
+	// on the goroutine of the request, under a [Timeout] also on others; so it is called concurrently and must not block. It
+	// must not change what it is given.
 	Refused(refusal *Refusal)
 }
 
@@ -31,16 +32,18 @@ type Refusal struct {
 	Param string
 	// Err is the cause, nil after a panic.
 	Err error
-	// Panic is the value of a panic, nil otherwise; Stack is where it happened.
+	// Panic is the value of a panic, nil otherwise.
 	Panic any
+	// Stack is where the panic happened, as [runtime/debug.Stack] prints it.
 	Stack []byte
 	// Outcome says what became of the answer.
 	Outcome Outcome
 	// Sent is the status on the wire, 0 for none. It differs from Entry.Status when the answer had begun.
 	Sent int
-	// RetryAfter is what the Retry-After header said, 0 for none; Vetoed that X-Should-Retry: false was sent.
+	// RetryAfter is what the Retry-After header said, 0 for none.
 	RetryAfter time.Duration
-	Vetoed     bool
+	// Vetoed says that X-Should-Retry: false was sent.
+	Vetoed bool
 	// Route is the pattern that matched, "" for none.
 	Route string
 	// Duration is the time since the request arrived.

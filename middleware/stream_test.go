@@ -163,7 +163,11 @@ func killed(t *testing.T, ew *middleware.ErrorWriter, http2 bool) *httptest.Serv
 			return kills[how](r, kill)
 		})
 		if how == "timeout" {
-			h = ew.Timeout(middleware.Timeout{Total: time.Millisecond})(h)
+			limits := middleware.Timeout{Idle: time.Millisecond} // counts from the write, however late that comes
+			if n == 0 {
+				limits = middleware.Timeout{FirstByte: time.Millisecond}
+			}
+			h = ew.Timeout(limits)(h)
 		}
 		h.ServeHTTP(w, r)
 	})), http2)
