@@ -139,28 +139,6 @@ func (f *facts) exceptionType() string {
 	return ""
 }
 
-// Names of rules that are not made from what was read.
-const (
-	ruleVeto      = "x-should-retry: false"
-	ruleLift      = "x-should-retry: true"
-	ruleZero      = "limit: zero"
-	ruleTooBig    = "limit: request above it"
-	ruleDay       = "limit: per day or longer"
-	ruleShort     = "limit: per minute or hour"
-	ruleLongWait  = "wait: a day or more"
-	ruleRefusal   = "refusal"
-	ruleChallenge = "header cf-mitigated"
-)
-
-// judgement is what the parts of judging hand on.
-type judgement struct {
-	class    errcodes.Class
-	retry    errcodes.Retry
-	retrySet bool // else the class decides
-	rule     string
-	byStatus bool // nothing but the status spoke
-}
-
 // judge completes d by what f says.
 func (c *Classifier) judge(f *facts, d *Decision) {
 	var regs []*errcodes.Registry
@@ -179,7 +157,7 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 	for _, s := range f.sentences[:f.nsent] {
 		p.add(s)
 	}
-	j := f.reason(d, p, by == errcodes.MatchedType)
+	j := f.reason(d, p)
 	putProse(p)
 
 	switch {
@@ -276,160 +254,6 @@ func lasting(class errcodes.Class) bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// reason judges without registries.
-func (f *facts) reason(d *Decision, p *prose, typed bool) judgement {
-	group := groupOf(f.judged)
-	known := f.bestWord()
-	if known == nil || known.strength == faint {
-		if k := p.namedError(); k != nil && k.strength != faint {
-			known = k
-		}
-	}
-	if f.refused {
-		return judgement{class: errcodes.ClassContentPolicy, rule: ruleRefusal}
-	}
-	if strings.EqualFold(header(f.header, "Cf-Mitigated"), "challenge") {
-		return judgement{class: errcodes.ClassPermission, rule: ruleChallenge}
-	}
-	if known != nil && known.strength == strong && !(group == on401 && !ofMoney(known.class)) {
-		return judgement{class: known.class, retry: known.retry, retrySet: known.retry != errcodes.RetryNever, rule: "known: " + known.stem}
-	}
-
-	l := p.readLimits()
-	if f.period != periodNone {
-		l.period, l.isLimit = f.period, true
-	}
-	limited := group&(on2xx|on400|on403|on429|on503|on500) != 0 && l.isLimit ||
-		known != nil && (known.class == errcodes.ClassRateLimited || known.class == errcodes.ClassQuotaExhausted)
-	if limited || group == on402 {
-		switch {
-		case f.zeroLimit || l.zero:
-			return judgement{class: errcodes.ClassQuotaExhausted, rule: ruleZero}
-		case l.tooBig && group&(on429|on400|on413) != 0:
-			return judgement{class: errcodes.ClassTooLarge, rule: ruleTooBig}
-		}
-	}
-	text := -1
-	if group != on401 || p.judge(on401) >= 0 {
-		text = p.judge(group)
-	}
-	spend := text >= 0 && proseRules[text].name == "spend limit"
-	refusal := group == on429 || group == on403 || group == on2xx && l.isLimit && l.period != periodNone || known != nil && known.class == errcodes.ClassRateLimited || text >= 0 && ofLimits(proseRules[text].class)
-	if limited && refusal && !spend {
-		switch {
-		case l.period == periodDay:
-			return judgement{class: errcodes.ClassQuotaExhausted, rule: ruleDay}
-		case l.period == periodShort && group != on402 && (text < 0 || proseRules[text].class != errcodes.ClassOverloaded):
-			return judgement{class: errcodes.ClassRateLimited, rule: ruleShort}
-		}
-	}
-	wait := d.Wait
-	if d.WaitFrom == SourceNone && refusal {
-		wait, _ = f.resetWait()
-	}
-	if wait >= day && refusal && !spend {
-		return judgement{class: errcodes.ClassQuotaExhausted, rule: ruleLongWait}
-	}
-	// An allowance that renews within the day is a rate, whatever it is called.
-	renews := wait > 0 && (group == on429 || group == on2xx)
-	if text >= 0 {
-		r := &proseRules[text]
-		if renews && (r.class == errcodes.ClassQuotaExhausted || spend && d.WaitFrom == SourceText) {
-			return judgement{class: errcodes.ClassRateLimited, rule: "text: " + r.name + ", renewed soon"}
-		}
-		return judgement{class: r.class, retry: r.retry, retrySet: r.retry != errcodes.RetryNever, rule: "text: " + r.name}
-	}
-	if known != nil && known.class == errcodes.ClassQuotaExhausted && renews {
-		return judgement{class: errcodes.ClassRateLimited, rule: "known: " + known.stem + ", renewed soon"}
-	}
-	if known != nil && known.applies(group) {
-		return judgement{class: known.class, retry: known.retry, retrySet: known.retry != errcodes.RetryNever, rule: "known: " + known.stem}
-	}
-	class, retry := byStatus(f.judged)
-	if group == on2xx && f.inner == 0 {
-		// Something failed, and nothing says what: like a plain 500.
-		class, retry = errcodes.ClassServerError, errcodes.RetryOnce
-	}
-	return judgement{class: class, retry: retry, retrySet: true, rule: "status", byStatus: true}
-}
-
-func ofMoney(c errcodes.Class) bool {
-	return c == errcodes.ClassBilling || c == errcodes.ClassQuotaExhausted
-}
-
-func ofLimits(c errcodes.Class) bool {
-	return c == errcodes.ClassRateLimited || c == errcodes.ClassQuotaExhausted || c == errcodes.ClassOverloaded || c == errcodes.ClassBilling
-}
-
-// bestWord returns the strongest of the known machine words, the innermost of several; nil for none.
-func (f *facts) bestWord() *knownWord {
-	var best *knownWord
-	for _, w := range f.words[:f.nwords] {
-		if k := lookupWord(w); k != nil && (best == nil || k.strength > best.strength) {
-			best = k
-		}
-	}
-	return best
-}
-
-// namedError returns the known word among the names of exceptions in prose, such as litellm.RateLimitError; nil for none.
-func (p *prose) namedError() *knownWord {
-	for i := range p.words {
-		w := p.word(i)
-		if n := len(w); n > len("exception") && (string(w[n-5:]) == "error" || string(w[n-9:]) == "exception") {
-			if k := lookupStem(string(w)); k != nil {
-				return k
-			}
-		}
-	}
-	return nil
-}
-
-// applies reports whether a weak or faint word decides under the status.
-func (k *knownWord) applies(group statuses) bool {
-	switch {
-	case group == on401:
-		return ofMoney(k.class) || k.class == errcodes.ClassAuthentication
-	case group == on402:
-		return ofMoney(k.class)
-	case k.strength != faint:
-		return true
-	case k.class == errcodes.ClassServerError:
-		return group&(on2xx|on500) != 0
-	}
-	return group&(on2xx|on400) != 0
-}
-
-// byStatus judges by the status alone.
-func byStatus(status int) (errcodes.Class, errcodes.Retry) {
-	switch status {
-	case 408, 504, 522, 524, 598, 599:
-		return errcodes.ClassTimeout, errcodes.RetryBackoff
-	case 503, 521, 523, 529, 530:
-		return errcodes.ClassOverloaded, errcodes.RetryBackoff
-	case 423:
-		return errcodes.ClassConflict, errcodes.RetryNever
-	}
-	var none *errcodes.Registry
-	e := none.Match(status, "", "")
-	return e.Class, e.Retry
-}
-
-// retryFor returns the retry rule of a class.
-func retryFor(class errcodes.Class, status int) errcodes.Retry {
-	switch class {
-	case errcodes.ClassRateLimited, errcodes.ClassOverloaded, errcodes.ClassTimeout:
-		return errcodes.RetryBackoff
-	case errcodes.ClassServerError:
-		if status >= 502 && status < 600 || status == 408 || status == 429 {
-			return errcodes.RetryBackoff
-		}
-		return errcodes.RetryOnce
-	default:
-		return errcodes.RetryNever
 	}
 }
 

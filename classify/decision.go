@@ -36,7 +36,8 @@ type Decision struct {
 	// Condition is the condition of the registry row that the response matched, "" where no
 	// registry knows it.
 	Condition errcodes.Code
-	// Rule names the rule that decided: "registry runbase: code RATE_LIMITED", "text: per day".
+	// Rule names the rule that decided: "registry runbase: code", "known: insufficientquota",
+	// "limit: per day or longer", "text: money", "status". The set is closed but for the names of registries.
 	Rule string
 	// Advice tells the developer what to do, in a full sentence. It is the Fix of the registry's row
 	// where there is one.

@@ -19,20 +19,20 @@ type Stop uint8
 
 // The reasons to stop.
 const (
-	StopNone       Stop = iota
-	StopNever           // the same request fails again until somebody changes something
-	StopVeto            // the server said X-Should-Retry: false
-	StopAttempts        // the call has had all its attempts
-	StopClass           // failures of this class are not worth more attempts: a second 500
-	StopWait            // the wait asked for is longer than MaxWait
-	StopDeadline        // the context ends before the wait does
-	StopCanceled        // the context ended
-	StopUnsafe          // the work may have begun and the request is not idempotent
-	StopBody            // the request body cannot be sent a second time
-	StopUnchanged       // only a changed request can succeed, and nothing changes it
-	StopNested          // a retry loop outside this one is at work
-	StopBackOff         // the backoff policy said so
-	StopMutateHook      // MutateRequest failed
+	StopNone       Stop = iota // another attempt follows, or none was needed
+	StopNever                  // the same request fails again until somebody changes something
+	StopVeto                   // the server said X-Should-Retry: false
+	StopAttempts               // the call has had all its attempts
+	StopClass                  // failures of this class are not worth more attempts: a second 500
+	StopWait                   // the wait asked for is longer than MaxWait
+	StopDeadline               // the context ends before the wait does
+	StopCanceled               // the context ended
+	StopUnsafe                 // the work may have begun and the request is not idempotent
+	StopBody                   // the request body cannot be sent a second time
+	StopUnchanged              // only a changed request can succeed, and nothing changes it
+	StopNested                 // a retry loop outside this one is at work
+	StopBackOff                // the backoff policy said so
+	StopMutateHook             // MutateRequest failed
 )
 
 var stopTexts = [...]struct{ name, text string }{

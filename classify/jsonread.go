@@ -58,132 +58,140 @@ func readJSON(src string, at int, buf []node) (jsonDoc, bool) {
 	return d, len(d.nodes) > 1 || d.whole
 }
 
-// read appends the nodes of the value at i.
+// read appends the nodes of the value at i. It returns the offset behind what it read, and whether that was the whole value.
 func (d *jsonDoc) read(i int) (int, bool) {
-	s := d.src
-	var stack [maxJSONDepth]int32
-	depth := 0
-	whole := true
-	var n node // the name of the member whose value comes next
-scan:
-	for {
-		i = skipBlank(s, i)
-		if i >= len(s) || len(d.nodes) >= maxJSONNodes {
-			whole = false
-			break
-		}
-		opened := false
-		switch c := s[i]; {
-		case c == '{' || c == '[':
-			if depth == maxJSONDepth {
-				n.kind, n.start = kindNull, int32(i)
-				if i = skipNested(s, i); i >= len(s) {
-					whole = false
-				}
-				n.end = int32(i)
-				d.add(n)
-				break
-			}
-			n.kind = kindArray
-			if c == '{' {
-				n.kind = kindObject
-			}
-			n.start, n.end = int32(i), int32(len(s))
-			stack[depth] = int32(len(d.nodes))
-			depth++
-			d.add(n)
-			i++
-			opened = true
-		case c == '"':
-			end, escaped, ok := stringEnd(s, i+1)
-			n.kind, n.start, n.end, n.escaped = kindString, int32(i+1), int32(end), escaped
-			d.add(n)
-			if !ok {
-				i, whole = end, false
-				break scan
-			}
-			i = end + 1
-		case c == '-' || c >= '0' && c <= '9':
-			end := i + 1
-			for end < len(s) && isNumberByte(s[end]) {
-				end++
-			}
-			n.kind, n.start, n.end = kindNumber, int32(i), int32(end)
-			d.add(n)
-			i = end
-		default:
-			end := i
-			for end < len(s) && s[end] >= 'a' && s[end] <= 'z' {
-				end++
-			}
-			switch s[i:end] {
-			case "true", "false":
-				n.kind = kindBool
-			case "null":
-				n.kind = kindNull
-			default:
-				whole = false
-				break scan
-			}
-			n.start, n.end = int32(i), int32(end)
-			d.add(n)
-			i = end
-		}
-		n = node{}
+	r := jsonReader{doc: d, i: i}
+	whole := r.values()
+	for r.depth > 0 {
+		r.depth--
+		d.nodes[r.stack[r.depth]].next = int32(len(d.nodes))
+	}
+	return r.i, whole
+}
 
-		// Behind a value or an opening bracket: close what ends here, then find the next value.
-		for {
-			if depth == 0 {
-				break scan
-			}
-			i = skipBlank(s, i)
-			if i >= len(s) {
-				whole = false
-				break scan
-			}
-			top := stack[depth-1]
-			object := d.nodes[top].kind == kindObject
-			if s[i] == ',' && !opened {
-				i = skipBlank(s, i+1)
-				if i >= len(s) {
-					whole = false
-					break scan
-				}
-			} else if s[i] != '}' && s[i] != ']' && !opened {
-				whole = false
-				break scan
-			}
-			if object && s[i] == '}' || !object && s[i] == ']' {
-				i++
-				d.nodes[top].end, d.nodes[top].next = int32(i), int32(len(d.nodes))
-				depth--
-				opened = false
-				continue
-			}
-			if object {
-				end, escaped, ok := 0, false, false
-				if s[i] == '"' {
-					end, escaped, ok = stringEnd(s, i+1)
-				}
-				colon := 0
-				if ok {
-					colon = skipBlank(s, end+1)
-				}
-				if !ok || colon >= len(s) || s[colon] != ':' {
-					whole = false
-					break scan
-				}
-				n.keyStart, n.keyEnd, n.keyEscaped = int32(i+1), int32(end), escaped
-				i = colon + 1
-			}
-			break
+// jsonReader is a reading under way.
+type jsonReader struct {
+	doc   *jsonDoc
+	i     int                 // what comes next
+	stack [maxJSONDepth]int32 // the containers around it
+	depth int
+	next  node // the name of the value that comes next
+}
+
+// values reads values until the first is complete; false if it ends before.
+func (r *jsonReader) values() bool {
+	for {
+		r.i = skipBlank(r.doc.src, r.i)
+		if r.i >= len(r.doc.src) || len(r.doc.nodes) >= maxJSONNodes {
+			return false
+		}
+		opened, ok := r.value()
+		if !ok {
+			return false
+		}
+		if more, ok := r.advance(opened); !ok || !more {
+			return ok
 		}
 	}
-	for depth > 0 {
-		depth--
-		d.nodes[stack[depth]].next = int32(len(d.nodes))
+}
+
+// value reads a scalar or an opening bracket.
+func (r *jsonReader) value() (opened, ok bool) {
+	s, n := r.doc.src, r.next
+	r.next = node{}
+	n.start = int32(r.i)
+	ok = true
+	switch c := s[r.i]; {
+	case c == '{' || c == '[':
+		if r.depth == maxJSONDepth {
+			r.i = skipNested(s, r.i)
+			n.kind, ok = kindNull, r.i < len(s)
+			break
+		}
+		if n.kind = kindArray; c == '{' {
+			n.kind = kindObject
+		}
+		r.stack[r.depth] = int32(len(r.doc.nodes))
+		r.depth++
+		r.i++
+		n.end = int32(len(s))
+		r.doc.add(n)
+		return true, true
+	case c == '"':
+		var end int
+		end, n.escaped, ok = stringEnd(s, r.i+1)
+		n.kind, n.start, n.end = kindString, int32(r.i+1), int32(end)
+		r.i = min(end+1, len(s))
+		r.doc.add(n)
+		return false, ok
+	case c == '-' || isDigit(c):
+		n.kind = kindNumber
+		for r.i++; r.i < len(s) && isNumberByte(s[r.i]); r.i++ {
+		}
+	default:
+		for r.i < len(s) && s[r.i] >= 'a' && s[r.i] <= 'z' {
+			r.i++
+		}
+		switch s[n.start:r.i] {
+		case "true", "false":
+			n.kind = kindBool
+		case "null":
+			n.kind = kindNull
+		default:
+			r.i = int(n.start)
+			return false, false
+		}
 	}
-	return i, whole
+	n.end = int32(r.i)
+	r.doc.add(n)
+	return false, ok
+}
+
+// advance closes the containers that end here and reads the name of the value that comes next. There is more unless the
+// outermost container was closed. A comma before a closing bracket is forgiven.
+func (r *jsonReader) advance(opened bool) (more, ok bool) {
+	s, nodes := r.doc.src, r.doc.nodes
+	for r.depth > 0 {
+		r.i = skipBlank(s, r.i)
+		if r.i < len(s) && s[r.i] == ',' && !opened {
+			r.i = skipBlank(s, r.i+1)
+		} else if r.i < len(s) && s[r.i] != '}' && s[r.i] != ']' && !opened {
+			return false, false
+		}
+		if r.i >= len(s) {
+			return false, false
+		}
+		top := &nodes[r.stack[r.depth-1]]
+		object := top.kind == kindObject
+		switch {
+		case object && s[r.i] == '}', !object && s[r.i] == ']':
+			r.i++
+			top.end, top.next = int32(r.i), int32(len(nodes))
+			r.depth--
+			opened = false
+		case object:
+			return true, r.name()
+		default:
+			return true, true
+		}
+	}
+	return false, true
+}
+
+// name reads the name of a member and the colon.
+func (r *jsonReader) name() bool {
+	s := r.doc.src
+	if s[r.i] != '"' {
+		return false
+	}
+	end, escaped, ok := stringEnd(s, r.i+1)
+	colon := skipBlank(s, min(end+1, len(s)))
+	if !ok || colon >= len(s) || s[colon] != ':' {
+		return false
+	}
+	r.next.keyStart, r.next.keyEnd, r.next.keyEscaped = int32(r.i+1), int32(end), escaped
+	r.i = colon + 1
+	return true
 }
 
 func (d *jsonDoc) add(n node) {

@@ -132,7 +132,7 @@ func hasMessage(d *jsonDoc, i int32) bool {
 	}
 	var buf [24]byte
 	for c := i + 1; c < d.nodes[i].next; c = d.nodes[c].next {
-		if messageRank(d.key(c, &buf)) < rankReason && d.str(c) != "" {
+		if messageRank(d.key(c, &buf)) <= rankError && d.str(c) != "" {
 			return true
 		}
 	}
@@ -145,8 +145,9 @@ const (
 	rankSynonym
 	rankDetail
 	rankTitle
-	rankReason // where it is a sentence
 	rankError
+	rankDetails
+	rankReason // where it is a sentence
 	rankNone
 )
 
@@ -157,8 +158,10 @@ func messageRank(key []byte) int {
 	case "msg", "errmsg", "errordescription", "errormsg", "errormessage", "errorsummary", "errordetail", "errortext",
 		"faultstring", "statusmsg", "statusmessage", "usermessage", "messagetext", "description", "explanation", "localizedmessage":
 		return rankSynonym
-	case "detail", "details":
+	case "detail":
 		return rankDetail
+	case "details":
+		return rankDetails
 	case "title":
 		return rankTitle
 	case "reason":
@@ -171,13 +174,14 @@ func messageRank(key []byte) int {
 
 // members are the places in an error object, or in an envelope, where something was found; -1 for nothing.
 type members struct {
-	code, innerCode, listCode int32 // code, one from a place of its own, one from errors[0]
-	word, reason              int32 // a status that may be a word, and a reason
-	typ, errType, param       int32
-	message, result           int32
-	rank                      int // of message
-	errString                 int32
-	infoReason, listReason    string // of ErrorInfo and of errors[0]
+	code, errCode          int32 // code, and error_code in its spellings
+	innerCode, listCode    int32 // one from a place of its own, one from errors[0]
+	word, reason           int32 // a status that may be a word, and a reason
+	typ, errType, param    int32
+	message, result        int32
+	rank                   int // of message
+	errString              int32
+	infoReason, listReason string // of ErrorInfo and of errors[0]
 }
 
 // readLevel reads the members of the object at i: those of the error itself if own, else those of the envelope
@@ -187,7 +191,7 @@ func (f *facts) readLevel(d *jsonDoc, i int32, own, inner bool) {
 		return
 	}
 	m := members{
-		code: -1, innerCode: -1, listCode: -1, word: -1, reason: -1, typ: -1, errType: -1, param: -1,
+		code: -1, errCode: -1, innerCode: -1, listCode: -1, word: -1, reason: -1, typ: -1, errType: -1, param: -1,
 		message: -1, result: -1, rank: rankNone, errString: -1,
 	}
 	var buf [24]byte
@@ -198,7 +202,7 @@ func (f *facts) readLevel(d *jsonDoc, i int32, own, inner bool) {
 		}
 		f.readMember(d, c, key, own, &m)
 	}
-	f.settleMessage(d, i, own, &m)
+	f.settleMessage(d, i, own || !inner, &m)
 	f.settleNames(d, own, inner, &m)
 	f.param = firstOf(f.param, d.text(m.param))
 }
@@ -229,13 +233,9 @@ func (f *facts) readMember(d *jsonDoc, c int32, key []byte, own bool, m *members
 	n := &d.nodes[c]
 	switch string(key) {
 	case "code":
-		if m.code < 0 || d.text(m.code) == "" {
-			m.code = c
-		}
+		m.code = c
 	case "errorcode", "errcode", "faultcode":
-		if m.code < 0 {
-			m.code = c
-		}
+		m.errCode = c
 	case "type":
 		if d.src[n.keyStart:n.keyEnd] == "__type" {
 			m.innerCode = c // AWS
@@ -322,8 +322,8 @@ func (f *facts) readPart(d *jsonDoc, c int32, key []byte, own bool, m *members) 
 		switch {
 		case d.is(c, kindArray):
 			m.infoReason = firstOf(errorInfoReason(d, c), m.infoReason)
-		case m.code < 0:
-			m.code = d.getFold(c, "errorcode") // Anthropic, Apigee
+		case m.errCode < 0:
+			m.errCode = d.getFold(c, "errorcode") // Anthropic, Apigee
 		}
 	}
 }
@@ -341,8 +341,8 @@ func (f *facts) readErrors(d *jsonDoc, e int32, own bool, m *members) {
 	}
 }
 
-// settleMessage takes the message, from the inside out.
-func (f *facts) settleMessage(d *jsonDoc, i int32, own bool, m *members) {
+// settleMessage takes the message, from the inside out; where there is none and last is set, the first sentence there is.
+func (f *facts) settleMessage(d *jsonDoc, i int32, last bool, m *members) {
 	text := d.str(m.message)
 	if m.rank == rankMessage && !strings.ContainsAny(text, " \n") {
 		// A single word, such as NOTOK, gives way to a sentence.
@@ -353,7 +353,7 @@ func (f *facts) settleMessage(d *jsonDoc, i int32, own bool, m *members) {
 	}
 	f.readNested(text)
 	f.takeMessage(text)
-	if own && f.message == "" && text == "" {
+	if last && f.message == "" && text == "" {
 		s := firstSentence(d, i)
 		f.sentence(s)
 		f.takeMessage(s)
@@ -362,7 +362,10 @@ func (f *facts) settleMessage(d *jsonDoc, i int32, own bool, m *members) {
 
 // settleNames takes code and type: a word before a number that is only an HTTP status.
 func (f *facts) settleNames(d *jsonDoc, own, inner bool, m *members) {
-	for _, other := range [...]int32{m.innerCode, m.listCode} {
+	if code := d.text(m.errCode); code != "" && isHTTPStatus(d.text(m.code)) {
+		m.code = m.errCode
+	}
+	for _, other := range [...]int32{m.errCode, m.innerCode, m.listCode} {
 		if d.text(m.code) == "" {
 			m.code = other
 		}
@@ -379,7 +382,7 @@ func (f *facts) settleNames(d *jsonDoc, own, inner bool, m *members) {
 	byStatus := false
 	if code == "" || isHTTPStatus(code) {
 		switch word := d.str(m.word); {
-		case isScreaming(word), inner && own && isName(word):
+		case isScreaming(word), (inner && own || strings.Contains(word, "_")) && isName(word):
 			code, byStatus = word, true
 		case isToken(why):
 			code = why
@@ -387,7 +390,7 @@ func (f *facts) settleNames(d *jsonDoc, own, inner bool, m *members) {
 	}
 	if e := d.str(m.errString); isToken(e) {
 		f.word(e)
-		if code == "" && isLowerWord(e) {
+		if (code == "" || isHTTPStatus(code)) && isLowerWord(e) {
 			code = e
 		}
 	}
@@ -429,7 +432,7 @@ func (f *facts) readRaw(s string) {
 		return
 	}
 	f.readNested(s)
-	f.takeMessage(trimBlank(s))
+	f.takeMessage(s)
 	f.sentence(s)
 }
 

@@ -100,9 +100,9 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|depleted|empty|negative|overdrawn",
 			"balance|credit|credits ~ too low|little", "balance|credit|credits ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
-			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
+			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
 			"payment required|overdue|failed|declined|due", "payment method", "past due", "unpaid", "overdue", "arrears", "top up", "recharge",
-			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required|details", "enable|requires|require|needs|activate billing",
+			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required", "enable|requires|require|needs|activate billing",
 			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
 			"extra usage", "only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
 			"prepaid|prepayment credits", "purchase ~ credits", "buy ~ credits", "license ~ expired",
@@ -124,7 +124,7 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"context length|window|size|limit ~~ exceed*|overflow*", "exceed* ~~ context length|window|size|limit", "maximum|max ~ context", "context length|window|size ~~ tokens|token|maximum|max|larger|longer|shorter|reduce|too",
 			"too large|long|big ~~ context", "longer|larger than ~~ context", "context length|window|size|overflow ~ of",
-			"prompt|input|inputs|conversation|history|messages ~ too long", "prompt|input ~ length ~~ exceed*", "prompt|input ~ exceed* ~~ tokens|token|length|limit",
+			"prompt|input|inputs|conversation|history|messages too long", "prompt|input|inputs|conversation|history|messages is|are|was ~ too long", "range of ~ input ~ length", "prompt|input ~ length ~~ exceed*", "prompt|input ~ exceed* ~~ tokens|token|length|limit",
 			"max_seq_len|max_model_len|max_position_embeddings|n_ctx|max_input_tokens|max_total_tokens", "prompt_tokens|input_tokens ~~ exceed*|less|maximum|limit",
 			"token|tokens count ~~ exceed*", "exceed* ~~ maximum|max|limit|allowed ~~ tokens", "exceed* ~~ token limit", "tokens ~ exceed* ~~ maximum|max|limit|allowed", "too many tokens|input",
 			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens", "context shift",
@@ -168,7 +168,7 @@ var proseRules = [...]proseRule{
 		name: "no such model", class: errcodes.ClassNotFound, on: onRequest | on404 | on503 | on403,
 		phrases: []string{
 			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "no such model|deployment|engine", "unknown|unrecognized|nonexistent model",
-			"invalid model name|id|specified|identifier", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
+			"invalid model name|id|specified|identifier", "model name|id|identifier ~ invalid|incorrect|unknown", "model|models|deployment ~ not available", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
 		},
 		cjk: []string{"模型不存在", "不存在的模型", "未找到模型"},
 	},
@@ -182,7 +182,11 @@ var proseRules = [...]proseRule{
 		cjk: []string{"不支持"},
 	},
 	{
-		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on413,
+		name: "quota", class: errcodes.ClassQuotaExhausted, on: on400 | on402 | on403,
+		phrases: []string{"quota|quotas ~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota"},
+	},
+	{
+		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on409 &^ on413,
 		phrases: []string{
 			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load", "at ~ peak load",
 			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
@@ -209,7 +213,7 @@ var proseRules = [...]proseRule{
 	{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
 		phrases: []string{
-			"in progress", "in flight", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update ~~ progress|running|active|processing|pending|same|lock|locked|pending",
+			"in progress", "in flight", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update ~~ progress|running|active|processing|pending|same|lock|locked|pending",
 			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
 		},
 	},
@@ -230,6 +234,9 @@ var proseRules = [...]proseRule{
 		phrases: []string{"invalid ~ request|argument|parameter|parameters|json|input|value|field|body|payload|format|syntax", "bad request", "malformed", "missing ~ required", "required ~ missing", "validation ~ error|failed", "could not ~ parse|deserialize|decode", "must be|not"},
 	},
 }
+
+// ruleSpend is the place of the rule about spend limits.
+const ruleSpend = 0
 
 // prose is a text cut into words, in lower case.
 type prose struct {

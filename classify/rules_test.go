@@ -13,6 +13,10 @@ import (
 	"github.com/errwire/errwire/errcodes"
 )
 
+func TestRuleSpendIsWhereItIs(t *testing.T) {
+	require.Equal(t, "spend limit", proseRules[ruleSpend].name)
+}
+
 func TestKnownWordsAreSortedAndSourced(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(knownWords[:], func(a, b knownWord) int { return strings.Compare(a.stem, b.stem) }))
 	var buf [64]byte

@@ -339,11 +339,14 @@ func (f *facts) readText(s string) {
 	f.readNested(s)
 	f.sentence(cut(s, maxProse))
 	if f.message == "" {
-		first := s
-		for _, sep := range [...]string{"\n\n", "\n\r\n"} {
-			first, _, _ = strings.Cut(first, sep)
+		end := 0
+		for line := range strings.SplitAfterSeq(s, "\n") {
+			if trimBlank(line) == "" {
+				break
+			}
+			end += len(line)
 		}
-		f.takeMessage(trimBlank(first))
+		f.takeMessage(trimBlank(s[:end]))
 	}
 	if f.code == "" {
 		f.code = codeInText(s)
@@ -369,7 +372,7 @@ func onlyComplains(d *jsonDoc) bool {
 		p.add(d.str(c))
 	}
 	rule := p.judge(on429)
-	complains := rule >= 0 && ofLimits(proseRules[rule].class)
+	complains := rule >= 0 && (ofLimits(proseRules[rule].class) || ofMoney(proseRules[rule].class))
 	if !complains {
 		l := p.readLimits()
 		complains = l.isLimit && l.period != periodNone

@@ -22,6 +22,9 @@ func waitInText(s string, date time.Time) (time.Duration, bool) {
 			if w, ok := pointInText(s, i, date); ok {
 				return w, true
 			}
+			if w, ok := bareSeconds(s, i); ok {
+				return w, true
+			}
 			continue
 		}
 		if strings.HasPrefix(s[i+n:], "后") || strings.HasPrefix(s[i+n:], "之后") ||
@@ -31,6 +34,24 @@ func waitInText(s string, date time.Time) (time.Duration, bool) {
 		i += n - 1
 	}
 	return 0, false
+}
+
+// bareSeconds reads a number without a unit that ends its sentence behind "retry after": seconds, as in the header of that name.
+func bareSeconds(s string, i int) (time.Duration, bool) {
+	end := i
+	for end < len(s) && isDigit(s[end]) {
+		end++
+	}
+	rest := strings.TrimLeft(s[end:], ".)")
+	if rest != "" && rest[0] != '\n' && (rest[0] != ' ' || len(rest) == len(s)-end) {
+		return 0, false
+	}
+	v, ok := parseNumber(s[i:end])
+	clause := strings.TrimRight(clauseBefore(s, i), " :=")
+	if !ok || v >= minResetEpoch || !hasSuffixFold(clause, "retry after") && !hasSuffixFold(clause, "retry-after") {
+		return 0, false
+	}
+	return times(v, time.Second), true
 }
 
 // clauseBefore returns what stands before s[i] in the same sentence.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Error is what a handler returns to refuse a request. The zero value stands for
+// Error is what a handler returns to refuse a request. The zero value and nil stand for
 // [Internal]. Use it through a pointer; do not modify it after returning it.
 type Error struct {
 	// Code is the condition. A Code that the registry lacks is written as Internal.
@@ -39,9 +39,9 @@ type FieldError struct {
 // Error returns the condition, the field and the cause. It is for logs: what goes to the
 // caller is [Error.Message].
 func (e *Error) Error() string {
-	s := string(e.Code)
-	if s == "" {
-		s = string(Internal)
+	s := string(CodeOf(e))
+	if e == nil {
+		return s
 	}
 	if e.Param != "" {
 		s += fmt.Sprintf(" (param %q)", e.Param)
@@ -55,13 +55,18 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap returns Err.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns Err, nil for a nil e.
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Is reports whether target is an *Error of the same Code, whatever its other fields.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t != nil && t.Code == e.Code
+	return ok && t != nil && e != nil && t.Code == e.Code
 }
 
 // LogValue groups the fields that are set, cause included, for [log/slog]. A nil e logs as Internal.

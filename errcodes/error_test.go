@@ -37,6 +37,15 @@ func TestErrorIsAndAs(t *testing.T) {
 	require.Equal(t, errcodes.Unavailable, errcodes.CodeOf(err))
 }
 
+// A nil *Error in an error is a mistake that happens; it must not bring a server down.
+func TestNilErrorIsHarmless(t *testing.T) {
+	var e *errcodes.Error
+	var err error = e
+	require.EqualError(t, err, "internal")
+	require.NotErrorIs(t, err, io.EOF)
+	require.NotErrorIs(t, err, &errcodes.Error{Code: errcodes.Internal})
+}
+
 func TestCodeOfIsTotal(t *testing.T) {
 	var typedNil *errcodes.Error
 	require.Empty(t, errcodes.CodeOf(nil))

@@ -10,7 +10,7 @@ const hexDigits = "0123456789abcdef"
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainPrefix(s); i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
 			if c >= ' ' && c != '"' && c != '\\' && c != 0x7f {
@@ -51,6 +51,28 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// plainPrefix returns the length of the longest beginning of s, in steps of eight bytes, that stands for itself in
+// JSON: printable ASCII without quote and backslash. Most messages are nothing else.
+func plainPrefix(s string) int {
+	const (
+		ones = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		w := s[i : i+8]
+		v := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
+		// A byte with its high bit set in one of these terms is, in turn: not ASCII or DEL, below a blank, a quote, a backslash.
+		// Borrows can mark a byte above a marked one, never hide one.
+		quote, slash := v^(ones*'"'), v^(ones*'\\')
+		if (v|(v+ones)|(v-ones*' ')|(quote-ones)|(slash-ones))&high != 0 {
+			break
+		}
+	}
+	return i
 }
 
 // appendMember appends ,"name":"value", or nothing when value is empty. The comma is
