@@ -12,8 +12,8 @@ const MaxBody = 1 << 20
 var (
 	// ErrTooLarge: the body is longer than [MaxBody].
 	ErrTooLarge = errors.New("errcodes: body is longer than 1 MiB")
-	// ErrNotJSON: the body is not one JSON value.
-	ErrNotJSON = errors.New("errcodes: body is not valid JSON")
+	// ErrNotJSON: the body is not one JSON value, or nests deeper than 512 levels.
+	ErrNotJSON = errors.New("errcodes: body is not valid JSON within 512 levels")
 	// ErrNotError: the body is JSON of another shape than this dialect's errors.
 	ErrNotError = errors.New("errcodes: body is not an error of this dialect")
 )

@@ -46,7 +46,8 @@ func TestRoundTripOfEveryRow(t *testing.T) {
 			for e := range r.All() {
 				for _, er := range []*errcodes.Error{
 					nil,
-					{Code: e.Code, Message: "Say \"why\" \\ in\none \u2028 line.", Param: "messages[0].role", RetryAfter: 1500 * time.Millisecond},
+					{Code: e.Code, Param: "input", Fields: []errcodes.FieldError{{Pointer: "/messages/0", Path: "messages[0]", Rule: "required", Message: "Is required."}}},
+					{Code: e.Code, Message: "Say \"why\" \\ in\none \u2028\u0085 line.", Param: "messages[0].role", RetryAfter: 1500 * time.Millisecond},
 				} {
 					body := e.Body(er, "req_0123456789abcdef0123456789abcdef")
 					wire := d.Append([]byte("kept:"), body)
@@ -115,7 +116,7 @@ func TestExactBodies(t *testing.T) {
 			"google",
 			`{"error":{"code":429,"message":"Slow down.","status":"rate_limit_exceeded","details":[` +
 				`{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"rate_limit_error","domain":"errwire"},` +
-				`{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"a","description":"Is required."},{"description":"Must be an object."}]},` +
+				`{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"model"},{"field":"a","description":"Is required."},{"description":"Must be an object."}]},` +
 				`{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1.500s"},` +
 				`{"@type":"type.googleapis.com/google.rpc.RequestInfo","requestId":"req_1"}]}}`,
 			`{"error":{"message":"Unknown error."}}`,
@@ -169,10 +170,15 @@ func TestDecodeIsTotal(t *testing.T) {
 			require.Zero(t, got, "%s: %s", name, what)
 			require.True(t, err == errcodes.ErrNotJSON || err == errcodes.ErrNotError, "%s: %s: %v", name, what, err)
 		}
-		_, err := d.Decode(make([]byte, errcodes.MaxBody+1))
+		// Real bodies nest a few levels; what a debugger adds may nest some more.
+		nested := `{"debug":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `,` + string(d.Append(nil, errcodes.Body{Message: "kept"})[1:])
+		got, err := d.Decode([]byte(nested))
+		require.NoError(t, err, name)
+		require.Equal(t, "kept", got.Message)
+		_, err = d.Decode(make([]byte, errcodes.MaxBody+1))
 		require.ErrorIs(t, err, errcodes.ErrTooLarge)
 		big := d.Append(nil, errcodes.Body{Message: strings.Repeat("é", 400_000)})
-		got, err := d.Decode(big)
+		got, err = d.Decode(big)
 		require.NoError(t, err)
 		require.Len(t, got.Message, 800_000)
 	}
@@ -240,6 +246,12 @@ func TestDecodeKeepsNothingOfTheBuffer(t *testing.T) {
 		clear(buf)
 		require.Equal(t, errcodes.Body{Code: "abc", Message: "def"}, b)
 	}
+}
+
+func TestProblemReadsABoundedNumberOfFields(t *testing.T) {
+	b, err := errcodes.ProblemDialect{}.Decode([]byte(`{"detail":"d","errors":[` + strings.Repeat(`{"pointer":"/a"},`, 5000) + `{}]}`))
+	require.NoError(t, err)
+	require.Len(t, b.Fields, 1000)
 }
 
 func TestContentTypes(t *testing.T) {

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // SourceErrwire as [Entry.Source] marks a row, or the part of it that the provider does not
@@ -42,7 +45,7 @@ type Entry struct {
 	// It must be 0 on a RetryNever row.
 	RetryAfter time.Duration
 	// Message is the public prose used when the handler gives none: a full
-	// sentence without causes, keys or types. Required.
+	// sentence without causes, keys or types. Required, in UTF-8 without control characters.
 	Message string
 	// Cause and Fix document the row: what is wrong, and what to do about it.
 	Cause, Fix string
@@ -103,8 +106,11 @@ func (e Entry) check() []error {
 	if e.Status < http.StatusBadRequest || e.Status > 599 {
 		bad("status %d must be 400 to 599", e.Status)
 	}
-	if e.Message == "" {
+	switch {
+	case strings.TrimSpace(e.Message) == "":
 		bad("message must not be empty")
+	case !utf8.ValidString(e.Message) || strings.ContainsFunc(e.Message, unicode.IsControl):
+		bad("message %q must be valid UTF-8 without control characters", e.Message)
 	}
 	if int(e.Class) >= len(classNames) {
 		bad("class %d is not known", uint8(e.Class))

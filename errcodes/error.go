@@ -63,10 +63,10 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// Is reports whether target is an *Error of the same Code, whatever its other fields.
+// Is reports whether target is an *Error of the same Code, as [CodeOf] has it, whatever its other fields.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t != nil && e != nil && t.Code == e.Code
+	return ok && CodeOf(t) == CodeOf(e)
 }
 
 // LogValue groups the fields that are set, cause included, for [log/slog]. A nil e logs as Internal.
@@ -74,7 +74,7 @@ func (e *Error) LogValue() slog.Value {
 	if e == nil {
 		e = &Error{}
 	}
-	attrs := make([]slog.Attr, 0, 5)
+	attrs := make([]slog.Attr, 0, 6)
 	attrs = append(attrs, slog.String("code", string(CodeOf(e))))
 	if e.Param != "" {
 		attrs = append(attrs, slog.String("param", e.Param))
@@ -84,6 +84,13 @@ func (e *Error) LogValue() slog.Value {
 	}
 	if e.RetryAfter > 0 {
 		attrs = append(attrs, slog.Duration("retry_after", e.RetryAfter))
+	}
+	if len(e.Fields) > 0 {
+		paths := make([]string, len(e.Fields))
+		for i := range e.Fields {
+			paths[i] = e.Fields[i].Path + " " + e.Fields[i].Rule
+		}
+		attrs = append(attrs, slog.Any("fields", paths))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("cause", e.Err.Error()))

@@ -43,7 +43,9 @@ func TestNilErrorIsHarmless(t *testing.T) {
 	var err error = e
 	require.EqualError(t, err, "internal")
 	require.NotErrorIs(t, err, io.EOF)
-	require.NotErrorIs(t, err, &errcodes.Error{Code: errcodes.Internal})
+	require.ErrorIs(t, err, &errcodes.Error{Code: errcodes.Internal}, "nil and the zero value stand for Internal")
+	require.ErrorIs(t, &errcodes.Error{}, &errcodes.Error{Code: errcodes.Internal})
+	require.NotErrorIs(t, err, &errcodes.Error{Code: errcodes.Timeout})
 }
 
 func TestCodeOfIsTotal(t *testing.T) {
@@ -65,8 +67,9 @@ func TestErrorLogValue(t *testing.T) {
 	}}))
 	log.Info("refused", "err", &errcodes.Error{
 		Code: errcodes.RateLimited, Message: "Slow down.", Param: "p", RetryAfter: time.Second, Err: io.EOF,
+		Fields: []errcodes.FieldError{{Path: "a.b", Rule: "required"}},
 	})
-	require.Equal(t, "level=INFO msg=refused err.code=rate_limited err.param=p err.message=\"Slow down.\" err.retry_after=1s err.cause=EOF\n", buf.String())
+	require.Equal(t, "level=INFO msg=refused err.code=rate_limited err.param=p err.message=\"Slow down.\" err.retry_after=1s err.fields=\"[a.b required]\" err.cause=EOF\n", buf.String())
 	buf.Reset()
 	log.Info("refused", "err", &errcodes.Error{})
 	require.Equal(t, "level=INFO msg=refused err.code=internal\n", buf.String())

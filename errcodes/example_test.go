@@ -158,5 +158,5 @@ func ExampleDialect() {
 	// Output:
 	// {"error":{"message":"The model field is missing.","code":"missing_model"}}
 	// missing_model <nil>
-	// errcodes: body is not valid JSON
+	// errcodes: body is not valid JSON within 512 levels
 }

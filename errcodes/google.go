@@ -34,28 +34,28 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 		Message: "The request body is not valid JSON.",
 		Cause:   "The body is not a JSON object.",
 		Fix:     "Check the syntax at the position that the message names.",
-		Source:  srcGoogleRetry,
+		Source:  SourceErrwire,
 	},
 	{
 		Code: MissingModel, Wire: "INVALID_ARGUMENT", Status: 400, Class: ClassInvalidRequest, Param: "model",
 		Message: "The model field is missing or not a string.",
 		Cause:   "A required field is absent: model.",
 		Fix:     "Name the model.",
-		Source:  srcGoogleRetry,
+		Source:  SourceErrwire,
 	},
 	{
 		Code: MissingInput, Wire: "INVALID_ARGUMENT", Status: 400, Class: ClassInvalidRequest,
 		Message: "A required field is missing or of the wrong kind.",
 		Cause:   "A required field is absent, such as contents.",
 		Fix:     "Add the field that the error names.",
-		Source:  srcGoogleRetry,
+		Source:  SourceErrwire,
 	},
 	{
 		Code: InvalidInput, Wire: "INVALID_ARGUMENT", Status: 400, Class: ClassInvalidRequest,
 		Message: "A field has a value that is not accepted.",
 		Cause:   "The value of a field is not accepted.",
 		Fix:     "Correct the field that the error names.",
-		Source:  srcGoogleRetry,
+		Source:  SourceErrwire,
 	},
 	{
 		Code: FailedPrecondition, Wire: "FAILED_PRECONDITION", Status: 400, Class: ClassInvalidRequest,
@@ -76,7 +76,7 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 		Message: "No API key was given.",
 		Cause:   "The request has no credential.",
 		Fix:     "Send a key.",
-		Source:  srcGoogleRetry,
+		Source:  SourceErrwire,
 	},
 	{
 		Code: InsufficientBalance, Wire: "FAILED_PRECONDITION", Status: 402, Type: "BILLING_DISABLED", Class: ClassBilling,
@@ -118,7 +118,7 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 		Message: "There is no such model.",
 		Cause:   "The model does not exist or is closed to the caller.",
 		Fix:     "Take a model from the list of models.",
-		Source:  srcGoogleRetry,
+		Source:  SourceErrwire,
 	},
 	{
 		Code: RunNotFound, Wire: "NOT_FOUND", Status: 404, Class: ClassNotFound,
@@ -226,7 +226,7 @@ var google = builtin("google", GoogleDialect{}, []Entry{
 
 // GoogleDialect spells errors as google.rpc.Status in JSON: {"error":{"code","message","status","details"}}, where
 // code is the HTTP status, Body.Code the status word and Body.Type the reason in an ErrorInfo detail. The wait
-// stands in a RetryInfo, the request id in a RequestInfo, the fields in a BadRequest.
+// stands in a RetryInfo, the request id in a RequestInfo, param and fields in a BadRequest, the param first.
 // The zero value is ready to use.
 type GoogleDialect struct{}
 
@@ -265,11 +265,12 @@ func (GoogleDialect) Append(dst []byte, b Body) []byte {
 	if len(b.Fields) > 0 || b.Param != "" {
 		dst = appendDetail(dst, "BadRequest")
 		dst = append(appendName(dst, "fieldViolations"), '[')
-		if len(b.Fields) == 0 {
+		// The first violation is the param: that is what a reader takes for it.
+		if b.Param != "" && (len(b.Fields) == 0 || b.Fields[0].Path != b.Param) {
 			dst = append(appendMember(append(dst, '{'), "field", b.Param), '}')
 		}
 		for i := range b.Fields {
-			if i > 0 {
+			if dst[len(dst)-1] == '}' {
 				dst = append(dst, ',')
 			}
 			dst = appendMember(append(dst, '{'), "field", b.Fields[i].Path)

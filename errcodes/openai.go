@@ -12,7 +12,6 @@ const (
 	srcOpenAI      = "OpenAI, error codes, 2026-11-21"
 	srcOpenAIRetry = srcOpenAI + "; retry rule: errwire"
 	srcOpenAIWait  = srcOpenAI + "; retry rule and retry-after: errwire"
-	srcOpenAICode  = srcOpenAI + "; code and retry rule: errwire"
 )
 
 var openAI = builtin("openai", OpenAIDialect{}, []Entry{
@@ -79,7 +78,7 @@ var openAI = builtin("openai", OpenAIDialect{}, []Entry{
 		Message: "No API key was given. Send it in the Authorization header as a Bearer token.",
 		Cause:   "The request has no Authorization header, or one of another form.",
 		Fix:     "Send the header Authorization: Bearer followed by the key.",
-		Source:  srcOpenAICode,
+		Source:  SourceErrwire,
 	},
 	{
 		Code: UnsupportedCountry, Status: 403, Type: "invalid_request_error", Class: ClassPermission,

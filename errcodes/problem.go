@@ -33,7 +33,7 @@ func (ProblemDialect) ContentType() string { return "application/problem+json" }
 // Append appends the problem; see [Dialect].
 func (ProblemDialect) Append(dst []byte, b Body) []byte {
 	dst = append(dst, '{')
-	dst = appendMember(dst, "title", http.StatusText(b.Status))
+	dst = appendMember(dst, "title", phrase(b.Status))
 	if b.Status > 0 {
 		dst = strconv.AppendInt(appendName(dst, "status"), int64(b.Status), 10)
 	}
@@ -90,6 +90,22 @@ func (ProblemDialect) Decode(data []byte) (Body, error) {
 		return len(b.Fields) < maxFields
 	})
 	return b, nil
+}
+
+// phrase returns the name of a status: RFC 9110 section 15 where net/http keeps an older name, and the names of what
+// is no standard.
+func phrase(status int) string {
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return "Content Too Large"
+	case http.StatusUnprocessableEntity:
+		return "Unprocessable Content"
+	case 499:
+		return "Client Closed Request"
+	case 529:
+		return "Overloaded"
+	}
+	return http.StatusText(status)
 }
 
 // maxFields bounds the fields that are read from one body.

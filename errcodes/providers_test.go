@@ -62,6 +62,7 @@ unsupported_value          400 unsupported_value          invalid_request_error 
 invalid_input              400 invalid_value              invalid_request_error invalid_request never
 missing_required_parameter 400 missing_required_parameter invalid_request_error invalid_request never
 missing_model              400 missing_required_parameter invalid_request_error invalid_request never
+missing_input              400 missing_required_parameter invalid_request_error invalid_request never
 invalid_api_key            401 invalid_api_key            invalid_request_error authentication never
 unsupported_country_region_territory 403 unsupported_country_region_territory invalid_request_error permission never
 model_not_found            404 model_not_found            invalid_request_error not_found never
@@ -157,6 +158,17 @@ func TestRowsSayWhatTheProvidersDocument(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// No row claims to be documented that the table above does not have.
+func TestNoRowClaimsAPageThatIsSilent(t *testing.T) {
+	for _, r := range registries() {
+		for e := range r.All() {
+			if e.Source != errcodes.SourceErrwire {
+				require.Regexp(t, `(?m)^`+string(e.Code)+` `, documented[r.Name()], r.Name())
+			}
+		}
 	}
 }
 

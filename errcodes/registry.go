@@ -23,12 +23,13 @@ type Registry struct {
 
 // New returns a registry of the given rows, in the dialect d, completed with the generic rows for
 // every condition of this package's first list that is missing (Source "errwire"). A generic
-// row that the wire cannot tell from a row already there takes over its class, retry rule and
-// MaybeExecuted, because no reader could know better.
+// row that the wire cannot tell from a row already there takes over its status, class, retry rule and
+// MaybeExecuted, because no reader could know better; where that changes what it means, its prose and RetryAfter too.
 //
 // It fails with one joined error that names every bad row: a duplicate code; rows that
-// the wire cannot tell apart but that disagree in status, class, retry or MaybeExecuted; a
-// field outside the bounds that [Entry] states. name must be a token as well; d must not be nil.
+// the wire cannot tell apart but that disagree in status, class, retry or MaybeExecuted; a row whose own
+// status, code and type [Registry.Match] would read as another rule; a field outside the bounds that [Entry]
+// states. name must be a token as well; d must not be nil.
 func New(name string, d Dialect, entries ...Entry) (*Registry, error) {
 	var errs []error
 	if !isToken(name) {
@@ -67,14 +68,26 @@ func New(name string, d Dialect, entries ...Entry) (*Registry, error) {
 			continue
 		}
 		e = r.trim(e)
-		if twin, ok := r.twin(e); ok {
-			e.Status = twin.Status
-			e.Class, e.Retry, e.MaybeExecuted = twin.Class, twin.Retry, twin.MaybeExecuted
-			if e.Retry == RetryNever {
-				e.RetryAfter = 0
+		if twin, ok := r.twin(e); ok && !agree(twin, e) {
+			twin.Code, twin.Wire, twin.Source = e.Code, e.Wire, SourceErrwire
+			if e.Status == twin.Status && e.Retry == twin.Retry && e.MaybeExecuted == twin.MaybeExecuted {
+				// Only the class is out of reach for the reader: the prose is still right.
+				twin.Message, twin.Cause, twin.Fix, twin.Param, twin.RetryAfter = e.Message, e.Cause, e.Fix, e.Param, e.RetryAfter
 			}
+			e = twin
 		}
 		r.add(e)
+	}
+	for i := range r.rows {
+		e := &r.rows[i]
+		if got := r.Match(e.Status, e.WireCode(), e.Type); !agree(got, *e) {
+			errs = append(errs, fmt.Errorf(
+				"row %q: status %d, code %q, type %q would be read as row %q, which has another status, class, retry or MaybeExecuted",
+				string(e.Code), e.Status, e.WireCode(), e.Type, string(got.Code)))
+		}
+	}
+	if err := joinNamed(name, errs); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -83,8 +96,8 @@ func New(name string, d Dialect, entries ...Entry) (*Registry, error) {
 // before the others; r stays as it was. It fails as [New] does. The name stays, and so does the order
 // of what is not replaced.
 func (r *Registry) With(entries ...Entry) (*Registry, error) {
-	if r == nil {
-		return New("", nil, entries...)
+	if r.Dialect() == nil {
+		return nil, errors.New("errcodes: registry is nil or was not made by New")
 	}
 	replaced := make(map[Code]bool, len(entries))
 	for _, e := range entries {
@@ -148,7 +161,7 @@ func (r *Registry) All() iter.Seq[Entry] {
 // wire and typ are compared byte by byte; "" is absent. A type that stands for rows of several classes
 // or retry rules is settled by the status: server_error with 503 is the row for 503. Where several rows are left, the one
 // without a code wins, then the one that stands for its status in general, then the earlier one: a code that is absent is
-// never read into a response.
+// not read into a response, unless type and status leave no other retry rule.
 func (r *Registry) Match(status int, wire, typ string) Entry {
 	if e, by := r.MatchBy(status, wire, typ); by != MatchedNothing {
 		return e
@@ -176,18 +189,16 @@ func (r *Registry) MatchBy(status int, wire, typ string) (Entry, Matched) {
 	if i := r.matchCode(status, wire, typ); i >= 0 {
 		return r.rows[i], MatchedCode
 	}
-	i, settled := r.matchType(status, typ)
-	if settled {
-		return r.rows[i], MatchedType
-	}
-	if j := r.preferred(func(e *Entry) bool { return e.Status == status }); j >= 0 {
-		// Only a row that stands for the status: a special one needs its code or type.
-		if e := &r.rows[j]; e.WireCode() == "" || e.Code == generalCode(status) {
-			return *e, MatchedStatus
+	general := r.forStatus(status)
+	if i, firm := r.matchType(status, typ); i >= 0 {
+		e := &r.rows[i]
+		// A special row needs its code, unless what the status says in general would be another rule.
+		if firm || general < 0 || e.Status == status && e.Retry != r.rows[general].Retry {
+			return *e, MatchedType
 		}
 	}
-	if i >= 0 {
-		return r.rows[i], MatchedType
+	if general >= 0 {
+		return r.rows[general], MatchedStatus
 	}
 	return Entry{}, MatchedNothing
 }
@@ -213,47 +224,58 @@ func (r *Registry) matchCode(status int, wire, typ string) int {
 	return found
 }
 
-// matchType returns the row for that type, -1 for none, and whether type and status settle it.
+// matchType returns the row for that type, -1 for none, and whether type and status are enough to be sure: a row of that
+// status that needs no code, or a type all of whose rows follow one rule.
 func (r *Registry) matchType(status int, typ string) (int, bool) {
 	rows := r.byType[typ]
 	if typ == "" || len(rows) == 0 {
 		return -1, false
 	}
 	if i := r.preferred(func(e *Entry) bool { return e.Type == typ && e.Status == status }); i >= 0 {
-		return i, true
+		return i, r.rows[i].stands()
 	}
 	first := &r.rows[rows[0]]
-	settled := !slices.ContainsFunc(rows, func(i int) bool {
-		return r.rows[i].Class != first.Class || r.rows[i].Retry != first.Retry
+	firm := !slices.ContainsFunc(rows, func(i int) bool {
+		e := &r.rows[i]
+		return e.Class != first.Class || e.Retry != first.Retry || e.MaybeExecuted != first.MaybeExecuted
 	})
-	return r.preferred(func(e *Entry) bool { return e.Type == typ }), settled
+	return r.preferred(func(e *Entry) bool { return e.Type == typ }), firm
 }
 
-// preferred returns the row among those that fit which says the least: without a code,
-// else standing for its status in general, else the first; -1 for none.
+// forStatus returns the row that stands for a status when no code and no type is known; -1 for none. One without a
+// type comes first, since that is what such a response would be on the wire.
+func (r *Registry) forStatus(status int) int {
+	i := r.preferred(func(e *Entry) bool { return e.Status == status && e.Type == "" && e.stands() })
+	if i < 0 {
+		i = r.preferred(func(e *Entry) bool { return e.Status == status && e.stands() })
+	}
+	return i
+}
+
+// stands reports whether e can be meant by a response without a code.
+func (e *Entry) stands() bool { return e.WireCode() == "" || e.Code == generalCode(e.Status) }
+
+// preferred returns the row among those that fit which says the least: without a code and standing for its status
+// in general, else without a code, else standing for its status, else the first; -1 for none.
 func (r *Registry) preferred(fits func(*Entry) bool) int {
-	first, general := -1, -1
+	found, score := -1, -1
 	for i := range r.rows {
 		e := &r.rows[i]
-		switch {
-		case !fits(e):
-		case e.WireCode() == "":
-			if e.Code == generalCode(e.Status) {
-				return i
-			}
-			if first < 0 || r.rows[first].WireCode() != "" {
-				first = i
-			}
-		case general < 0 && e.Code == generalCode(e.Status):
-			general = i
-		case first < 0:
-			first = i
+		if !fits(e) {
+			continue
+		}
+		s := 0
+		if e.WireCode() == "" {
+			s += 2
+		}
+		if e.Code == generalCode(e.Status) {
+			s++
+		}
+		if s > score {
+			found, score = i, s
 		}
 	}
-	if general >= 0 && (first < 0 || r.rows[first].WireCode() != "") {
-		return general
-	}
-	return first
+	return found
 }
 
 // trim takes away what the dialect has no slot for, so that a row says what the wire says.

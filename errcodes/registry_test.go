@@ -38,6 +38,9 @@ func TestNewNamesEveryBadRow(t *testing.T) {
 		{"status too low", row("low", 399), `row "low": status 399 must be 400 to 599`},
 		{"status too high", row("high", 600), `row "high": status 600 must be 400 to 599`},
 		{"no message", with("mute", func(e *errcodes.Entry) { e.Message = "" }), `row "mute": message must not be empty`},
+		{"blank message", with("blank", func(e *errcodes.Entry) { e.Message = " " }), `row "blank": message must not be empty`},
+		{"control in message", with("ctl", func(e *errcodes.Entry) { e.Message = "a\nb" }), `row "ctl": message "a\nb" must be valid UTF-8`},
+		{"bad UTF-8 in message", with("utf", func(e *errcodes.Entry) { e.Message = "\xff" }), `row "utf": message "\xff" must be valid UTF-8`},
 		{"class", with("c", func(e *errcodes.Entry) { e.Class = 99 }), `row "c": class 99 is not known`},
 		{"retry", with("r", func(e *errcodes.Entry) { e.Retry = 9 }), `row "r": retry rule 9 is not known`},
 		{"never beside a wait", with("n", func(e *errcodes.Entry) { e.RetryAfter = time.Second }), `row "n": retry-after 1s contradicts`},
@@ -139,7 +142,68 @@ func TestWithReplacesAndLeavesTheOldOneAlone(t *testing.T) {
 	require.ErrorContains(t, err, "defined twice")
 	var none *errcodes.Registry
 	_, err = none.With(row("a", 400))
-	require.ErrorContains(t, err, "dialect must not be nil")
+	require.ErrorContains(t, err, "registry is nil")
+	_, err = (&errcodes.Registry{}).With(row("a", 400))
+	require.ErrorContains(t, err, "registry is nil")
+
+	given := []errcodes.Entry{row("b", 418), row("a", 418)}
+	_, err = errcodes.Problem().With(given...)
+	require.NoError(t, err)
+	require.Equal(t, []errcodes.Entry{row("b", 418), row("a", 418)}, given, "the caller's rows stay the caller's")
+}
+
+// What New lets pass, Match reads back, also rows without code or type beside rows that have them.
+func TestWhatNewAcceptsMatchReadsBack(t *testing.T) {
+	maintenance := errcodes.Entry{
+		Code: "maintenance", Wire: errcodes.NoCode, Status: 500, Class: errcodes.ClassOverloaded,
+		Retry: errcodes.RetryBackoff, Message: "It is being mended.",
+	}
+	r, err := errcodes.OpenAI().With(maintenance)
+	require.NoError(t, err)
+	require.Equal(t, errcodes.Code("maintenance"), r.Match(500, "", "").Code)
+	require.Equal(t, errcodes.Internal, r.Match(500, "", "server_error").Code)
+
+	typed, bare := row("b", 418), row("a", 418)
+	typed.Type, typed.Retry = "other", errcodes.RetryOnce
+	r, err = errcodes.New("x", errcodes.RunInfraDialect{}, typed, bare)
+	require.NoError(t, err)
+	require.Equal(t, errcodes.Code("a"), r.Match(418, "", "").Code)
+	require.Equal(t, errcodes.Code("b"), r.Match(418, "", "other").Code)
+
+	for _, r := range append(registries(), r) {
+		for e := range r.All() {
+			m := r.Match(e.Status, e.WireCode(), e.Type)
+			require.Equal(t, []any{e.Status, e.Class, e.Retry, e.MaybeExecuted}, []any{m.Status, m.Class, m.Retry, m.MaybeExecuted}, "%s %s", r.Name(), e.Code)
+		}
+	}
+}
+
+// A generic row that looks like a row of the provider on the wire means what that one means.
+func TestGenericRowsFollowTheirTwin(t *testing.T) {
+	gone := row("gone_for_good", 410)
+	gone.Wire, gone.Message = "not_found", "It was removed."
+	quota := row("quota", 429)
+	quota.Wire, quota.Type, quota.Class, quota.Message = errcodes.NoCode, "rate_limit_error", errcodes.ClassQuotaExhausted, "The usage quota is spent."
+	run := row("run_failed", 500)
+	run.Wire, run.Type, run.Retry, run.MaybeExecuted = errcodes.NoCode, "server_error", errcodes.RetryOnce, true
+	run.Class = errcodes.ClassServerError
+	r, err := errcodes.New("x", errcodes.OpenAIDialect{}, gone)
+	require.NoError(t, err)
+	e, _ := r.Lookup(errcodes.NotFound)
+	require.Equal(t, 404, e.Status, "another type tells them apart")
+	r, err = errcodes.New("x", errcodes.RunbaseDialect{}, gone)
+	require.NoError(t, err)
+	e, _ = r.Lookup(errcodes.NotFound)
+	require.Equal(t, 410, e.Status)
+	require.Equal(t, "It was removed.", e.Message)
+	r, err = errcodes.New("x", errcodes.RunInfraDialect{}, quota, run)
+	require.NoError(t, err)
+	e, _ = r.Lookup(errcodes.RateLimited)
+	require.Equal(t, errcodes.RetryNever, e.Retry)
+	require.Zero(t, e.RetryAfter)
+	require.Equal(t, "The usage quota is spent.", e.Message)
+	e, _ = r.Lookup(errcodes.Internal)
+	require.True(t, e.MaybeExecuted)
 }
 
 func TestMatch(t *testing.T) {
@@ -172,6 +236,8 @@ func TestMatch(t *testing.T) {
 		{"older OpenAI body", oa, 429, "", "tokens", errcodes.RateLimited, errcodes.ClassRateLimited, errcodes.RetryBackoff, errcodes.MatchedStatus},
 		{"quota by type alone", oa, 429, "", "insufficient_quota", errcodes.UsageExceeded, errcodes.ClassQuotaExhausted, errcodes.RetryNever, errcodes.MatchedType},
 		{"quota by type in a stream", oa, 200, "", "insufficient_quota", errcodes.UsageExceeded, errcodes.ClassQuotaExhausted, errcodes.RetryNever, errcodes.MatchedType},
+		{"a path that is mistyped is no model", oa, 404, "unknown_url", "invalid_request_error", errcodes.NotFound, errcodes.ClassNotFound, errcodes.RetryNever, errcodes.MatchedStatus},
+		{"a 403 is no country", oa, 403, "", "invalid_request_error", errcodes.PermissionDenied, errcodes.ClassPermission, errcodes.RetryNever, errcodes.MatchedStatus},
 		{"401", oa, 401, "", "", errcodes.InvalidAPIKey, errcodes.ClassAuthentication, errcodes.RetryNever, errcodes.MatchedStatus},
 		{"overloaded in a stream", an, 200, "", "overloaded_error", errcodes.Overloaded, errcodes.ClassOverloaded, errcodes.RetryBackoff, errcodes.MatchedType},
 		{"quota told by its code", an, 429, "usage_exceeded", "rate_limit_error", errcodes.UsageExceeded, errcodes.ClassQuotaExhausted, errcodes.RetryNever, errcodes.MatchedCode},
@@ -206,7 +272,7 @@ func TestMatchIsTotal(t *testing.T) {
 		500: {errcodes.ClassServerError, errcodes.RetryOnce}, 501: {errcodes.ClassUnsupported, errcodes.RetryNever},
 		503: {errcodes.ClassOverloaded, errcodes.RetryBackoff}, 504: {errcodes.ClassTimeout, errcodes.RetryBackoff},
 		505: {errcodes.ClassUnsupported, errcodes.RetryNever}, 507: {errcodes.ClassServerError, errcodes.RetryOnce},
-		511: {errcodes.ClassAuthentication, errcodes.RetryNever}, 520: {errcodes.ClassServerError, errcodes.RetryBackoff},
+		522: {errcodes.ClassTimeout, errcodes.RetryBackoff}, 511: {errcodes.ClassAuthentication, errcodes.RetryNever}, 520: {errcodes.ClassServerError, errcodes.RetryBackoff},
 		524: {errcodes.ClassTimeout, errcodes.RetryBackoff}, 600: {errcodes.ClassUnknown, errcodes.RetryNever},
 	}
 	var none *errcodes.Registry
