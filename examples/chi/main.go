@@ -73,6 +73,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}}),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
+		// So that OPTIONS * reaches the handler and has a request id.
+		DisableGeneralOptionsHandler: true,
 	}
 	stopped := make(chan error, 1)
 	context.AfterFunc(ctx, func() {

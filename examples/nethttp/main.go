@@ -67,6 +67,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if *addr == "" {
+		dialectGiven := false
+		flags.Visit(func(f *flag.Flag) { dialectGiven = dialectGiven || f.Name == "dialect" })
+		if dialectGiven {
+			fmt.Fprintln(stderr, "nethttp: -dialect needs -addr: the main job speaks both seeds")
+			return exitUsage
+		}
 		return mainJob(ctx, stdout, stderr, *verbose)
 	}
 	i := slices.Index(names, *dialect)
@@ -117,7 +123,9 @@ func serve(ctx context.Context, addr string, r *errcodes.Registry, log *slog.Log
 			Handler:           p.Handler(),
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       time.Minute,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+			// So that OPTIONS * reaches the handler and has a request id.
+			DisableGeneralOptionsHandler: true,
+			ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 		failed: make(chan error, 1),
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"regexp"
@@ -55,6 +56,9 @@ func readmeTable(t *testing.T) string {
 func TestVerboseShowsTheWire(t *testing.T) {
 	var out, errs bytes.Buffer
 	require.Equal(t, exitOK, run(t.Context(), []string{"-v"}, &out, &errs))
+	require.Contains(t, out.String(), "> Content-Type: text/plain\n")
+	require.Contains(t, out.String(), `> {"model":"test/slow","messages":[{"role":"user","content":"Hi"}],"max_tokens":512}`)
+	require.Contains(t, out.String(), "> Authorization: Bearer (not shown)\n")
 	require.Contains(t, out.String(), "< HTTP/1.1 429 Too Many Requests\n")
 	require.Contains(t, out.String(), "< Retry-After: 1\n")
 	require.Contains(t, out.String(), "< X-Should-Retry: false\n")
@@ -62,6 +66,19 @@ func TestVerboseShowsTheWire(t *testing.T) {
 	require.Contains(t, out.String(), "advice: Lower max_tokens or switch to streaming")
 	require.Contains(t, errs.String(), "code=internal")
 	require.NotContains(t, out.String()+errs.String(), "sk-test-", "keys are shown nowhere")
+}
+
+// A server that answers otherwise than the registry says makes the main job fail.
+func TestDrivenErrorsThatDifferAreFound(t *testing.T) {
+	scenarios := []scenario{chatCase(errcodes.ModelNotFound, goodKey, ask("test/ok")), chatCase(errcodes.ModelNotFound, goodKey, ask("test/none"))}
+	outcomes, err := drive(t.Context(), errcodes.RunInfra(), scenarios, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.NotEmpty(t, outcomes[0].diffs)
+	require.Empty(t, outcomes[1].diffs)
+	var out bytes.Buffer
+	p := printer{w: &out}
+	p.diff(outcomes[0])
+	require.Contains(t, out.String(), "differs: model_not_found: status is 0, expected 404\n")
 }
 
 // The comparison must be able to fail: each fact of a row, changed, is found.
@@ -161,6 +178,7 @@ func TestUsage(t *testing.T) {
 		"unknown flag": {[]string{"-x"}, exitUsage, "flag provided but not defined"},
 		"argument":     {[]string{"x"}, exitUsage, `argument "x" is not expected`},
 		"dialect":      {[]string{"-addr", "127.0.0.1:0", "-dialect", "x"}, exitUsage, `dialect "x" is not one of`},
+		"no address":   {[]string{"-dialect", "runbase"}, exitUsage, "-dialect needs -addr"},
 		"address":      {[]string{"-addr", "127.0.0.1:http-what"}, exitDiff, "serve runbase"},
 	} {
 		t.Run(name, func(t *testing.T) {

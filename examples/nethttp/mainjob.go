@@ -213,6 +213,18 @@ type recorder struct {
 
 // RoundTrip sends the request and reads the whole answer, which is short here.
 func (rec *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	var sent bytes.Buffer
+	sent.WriteString(req.Method + " " + req.URL.Path + " HTTP/1.1\n")
+	header := req.Header.Clone()
+	if header.Get("Authorization") != "" {
+		header.Set("Authorization", "Bearer (not shown)")
+	}
+	_ = header.Write(&sent)
+	sent.WriteString("\n")
+	if req.Body != nil {
+		req = req.Clone(req.Context())
+		req.Body = teeBody{io.TeeReader(req.Body, &sent), req.Body}
+	}
 	resp, err := rec.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -227,8 +239,14 @@ func (rec *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	head.WriteString("HTTP/1.1 " + strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode) + "\n")
 	_ = resp.Header.WriteSubset(&head, map[string]bool{"Date": true})
 	rec.seen = append(rec.seen, exchange{
-		request: req.Method + " " + req.URL.Path,
+		request: strings.ReplaceAll(sent.String(), "\r\n", "\n"),
 		answer:  strings.ReplaceAll(head.String(), "\r\n", "\n") + "\n" + string(body),
 	})
 	return resp, nil
+}
+
+// teeBody reads from one side of a tee and closes the other.
+type teeBody struct {
+	io.Reader
+	io.Closer
 }

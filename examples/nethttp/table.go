@@ -136,11 +136,16 @@ func (p printer) exchanges(outcomes []outcome) {
 	for _, o := range outcomes {
 		fmt.Fprintln(p.w, p.paint(bold, o.name()))
 		for _, e := range o.exchanges {
-			fmt.Fprintf(p.w, "> %s\n", e.request)
-			for line := range strings.Lines(e.answer) {
-				fmt.Fprintf(p.w, "< %s\n", strings.TrimRight(line, "\n"))
-			}
+			p.lines("> ", e.request)
+			p.lines("< ", e.answer)
 		}
 		fmt.Fprintf(p.w, "  rule: %s\n  advice: %s\n\n", o.first.Rule, o.first.Advice)
+	}
+}
+
+// lines prints every line of text behind a mark.
+func (p printer) lines(mark, text string) {
+	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
+		fmt.Fprintln(p.w, strings.TrimRight(mark+strings.TrimRight(line, "\n"), " "))
 	}
 }

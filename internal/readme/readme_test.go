@@ -50,9 +50,8 @@ func Example() {
 }
 
 func call(url string) error {
-	client := &http.Client{Transport: &classify.Transport{
-		Classifier: &classify.Classifier{Registries: []*errcodes.Registry{errcodes.Runbase()}},
-	}}
+	retrying := &classify.Transport{Classifier: &classify.Classifier{Registries: []*errcodes.Registry{errcodes.Runbase()}}}
+	client := &http.Client{Transport: retrying}
 	resp, err := client.Post(url, "application/json", strings.NewReader(`{"model":"a/b","input":{}}`))
 	if err != nil {
 		return err
@@ -74,6 +73,7 @@ func TestCodeOfTheReadmeIsRun(t *testing.T) {
 	require.Len(t, blocks, 2)
 	for _, b := range blocks {
 		require.Contains(t, flat(string(self)), flat(b[1]), "README.md shows code that this file does not run")
+		require.LessOrEqual(t, strings.Count(b[1], "\n"), 10, "ten lines, the headings say")
 	}
 }
 

@@ -54,7 +54,7 @@ func accountFrom(ctx context.Context) *account {
 // Authenticate finds the account of a key. It is the check that middleware.ErrorWriter.Authenticate asks for.
 func (p *Provider) Authenticate(r *http.Request, key string) (context.Context, error) {
 	for i := range accounts {
-		// These keys are printed in the README. Real ones are looked up by digest: see middleware.Keys.
+		// These keys are no secret: the README of the example lists them. Real ones are looked up by digest: see middleware.Keys.
 		if accounts[i].key == key {
 			return context.WithValue(r.Context(), accountKey{}, &accounts[i]), nil
 		}
@@ -71,15 +71,13 @@ func (p *Provider) CheckAccount(next http.Handler) http.Handler {
 			p.Errors.WriteError(w, r, &errcodes.Error{Code: errcodes.MissingAPIKey})
 			return
 		}
-		switch a.state {
-		case "", errcodes.RateLimited, errcodes.UsageExceeded:
-		default:
-			p.Errors.WriteError(w, r, p.refuse(r, a.state, a.otherwise))
-			return
-		}
 		limited := a.state == errcodes.RateLimited || a.busyEvery > 0 && p.turns.next("key "+a.key)%a.busyEvery != 0
-		remaining, reset := p.rates.count(a.key, time.Now())
-		if limited || a.state == errcodes.UsageExceeded {
+		now := time.Now()
+		remaining, reset := p.rates.count(a.key, now)
+		switch {
+		case limited:
+			remaining, reset = 0, now.Add(time.Second)
+		case a.state == errcodes.UsageExceeded:
 			remaining = 0
 		}
 		h := w.Header()
@@ -87,10 +85,10 @@ func (p *Provider) CheckAccount(next http.Handler) http.Handler {
 		h.Set("X-RateLimit-Remaining", strconv.Itoa(remaining))
 		h.Set("X-RateLimit-Reset", strconv.FormatInt(reset.Unix(), 10))
 		switch {
-		case a.state == errcodes.UsageExceeded:
-			p.Errors.WriteError(w, r, &errcodes.Error{Code: errcodes.UsageExceeded})
 		case limited:
 			p.Errors.WriteError(w, r, &errcodes.Error{Code: errcodes.RateLimited, RetryAfter: time.Second})
+		case a.state != "":
+			p.Errors.WriteError(w, r, p.refuse(r, a.state, a.otherwise))
 		default:
 			next.ServeHTTP(w, r)
 		}

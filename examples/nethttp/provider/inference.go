@@ -2,9 +2,10 @@ package provider
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,49 +18,63 @@ var words = []string{"Hello", " from", " errwire."}
 
 // chatRequest is what POST /v1/chat/completions and POST /v1/messages read of the body.
 type chatRequest struct {
-	Model               string        `json:"model"`
-	Messages            []chatMessage `json:"messages"`
-	MaxTokens           *int          `json:"max_tokens"`
-	MaxCompletionTokens *int          `json:"max_completion_tokens"`
-	Stream              bool          `json:"stream"`
+	Messages            []map[string]json.RawMessage
+	MaxTokens           *int
+	MaxCompletionTokens *int
+	Stream              bool
 }
 
-type chatMessage struct {
-	Role    string          `json:"role"`
-	Content json.RawMessage `json:"content"`
+func (c *chatRequest) decode(r *http.Request) error {
+	return decodeBody(r, map[string]any{
+		"messages": &c.Messages, "max_tokens": &c.MaxTokens,
+		"max_completion_tokens": &c.MaxCompletionTokens, "stream": &c.Stream,
+	})
 }
 
-// decodeBody reads the JSON body that RequireJSON let pass into v.
-func decodeBody(r *http.Request, v any) error {
-	err := json.NewDecoder(r.Body).Decode(v)
-	var kind *json.UnmarshalTypeError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &kind):
-		return &errcodes.Error{
-			Code: errcodes.InvalidInput, Param: kind.Field, Err: err,
-			Message: fmt.Sprintf("The field %s has a value of the wrong kind.", kind.Field),
-		}
-	default:
+// decodeBody reads the JSON object that RequireJSON let pass into the fields, by exact name: a struct would take "Model" for
+// "model", and then a check that stands before would have looked at another value than the handler. A member that is absent
+// leaves its field alone.
+func decodeBody(r *http.Request, fields map[string]any) error {
+	var members map[string]json.RawMessage
+	if err := json.NewDecoder(r.Body).Decode(&members); err != nil {
 		return &errcodes.Error{Code: errcodes.InvalidJSON, Err: err}
 	}
+	return decodeMembers("", members, fields)
+}
+
+// decodeMembers fills the fields from members; path is where they stand, with a dot at the end.
+func decodeMembers(path string, members map[string]json.RawMessage, fields map[string]any) error {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		raw, ok := members[name]
+		if !ok {
+			continue
+		}
+		if err := json.Unmarshal(raw, fields[name]); err != nil {
+			return &errcodes.Error{
+				Code: errcodes.InvalidInput, Param: path + name, Err: err,
+				Message: fmt.Sprintf("The field %s has a value of the wrong kind.", path+name),
+			}
+		}
+	}
+	return nil
 }
 
 // order checks the request and returns what the models look at.
-func (c *chatRequest) order() (order, error) {
-	o := order{model: c.Model, stream: c.Stream}
+func (c *chatRequest) order(model string) (order, error) {
+	o := order{model: model, stream: c.Stream}
 	if len(c.Messages) == 0 {
 		return o, invalid("messages", "The messages must not be empty.")
 	}
 	for i, m := range c.Messages {
 		field := fmt.Sprintf("messages[%d]", i)
-		switch m.Role {
+		var role string
+		_ = json.Unmarshal(m["role"], &role) // a role of another kind is none of these
+		switch role {
 		case "system", "developer", "user", "assistant", "tool":
 		default:
 			return o, invalid(field+".role", "The role of a message must be system, developer, user, assistant or tool.")
 		}
-		if len(m.Content) == 0 || string(m.Content) == "null" {
+		if content := m["content"]; len(content) == 0 || string(content) == "null" {
 			return o, invalid(field+".content", "A message must have content.")
 		}
 	}
@@ -88,23 +103,21 @@ func invalid(param, message string) error {
 // prepare reads a chat or messages request and makes every check up to the work itself.
 func (p *Provider) prepare(r *http.Request, at endpoint) (order, *model, error) {
 	var c chatRequest
-	if err := decodeBody(r, &c); err != nil {
+	if err := c.decode(r); err != nil {
 		return order{}, nil, err
 	}
-	// encoding/json folds the case of keys, so the model is the one that RequireJSON saw.
-	c.Model = middleware.ModelFrom(r.Context())
-	m, err := lookUp(c.Model, at)
+	m, err := lookUp(middleware.ModelFrom(r.Context()), at)
 	if err != nil {
 		return order{}, nil, err
 	}
-	o, err := c.order()
+	if id := r.PathValue("pipelineId"); id != "" && id != "pipe_1" {
+		return order{}, nil, p.refuse(r, errcodes.PipelineNotFound, errcodes.NotFound)
+	}
+	o, err := c.order(m.id)
 	if err != nil {
 		return o, nil, err
 	}
-	if err := p.checkBalance(r); err != nil {
-		return o, nil, err
-	}
-	return o, m, nil
+	return o, m, p.checkBalance(r)
 }
 
 // Chat serves POST /v1/chat/completions and, for a pipeline, POST /v1/{pipelineId}/chat/completions.
@@ -112,9 +125,6 @@ func (p *Provider) Chat(w http.ResponseWriter, r *http.Request) error {
 	o, m, err := p.prepare(r, chat)
 	if err != nil {
 		return err
-	}
-	if id := r.PathValue("pipelineId"); id != "" && id != "pipe_1" {
-		return p.refuse(r, errcodes.PipelineNotFound, errcodes.NotFound)
 	}
 	if o.stream {
 		return p.streamChat(w, r, m, o)

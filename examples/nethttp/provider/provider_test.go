@@ -89,7 +89,7 @@ func TestEveryRefusalInEveryVocabulary(t *testing.T) {
 	}{
 		{"invalid json", post(chat, good, `{`), []errcodes.Code{errcodes.InvalidJSON}},
 		{"empty body", post(chat, good, ``), []errcodes.Code{errcodes.InvalidJSON}},
-		{"not an object", post(chat, good, `[]`), nil},
+		{"not an object", post(chat, good, `[]`), []errcodes.Code{errcodes.InvalidJSON}},
 		{"no model", post(chat, good, `{`+hi+`}`), []errcodes.Code{errcodes.MissingModel}},
 		{"no messages", post(chat, good, `{"model":"test/ok"}`), []errcodes.Code{errcodes.MissingInput}},
 		{"messages of another kind", post(chat, good, `{"model":"test/ok","messages":{}}`), []errcodes.Code{errcodes.MissingInput}},
@@ -102,6 +102,8 @@ func TestEveryRefusalInEveryVocabulary(t *testing.T) {
 		{"unknown model", post(chat, good, `{"model":"gpt-9",`+hi+`}`), []errcodes.Code{errcodes.ModelNotFound}},
 		{"model of another endpoint", post(chat, good, `{"model":"test/image",`+hi+`}`), []errcodes.Code{errcodes.ModelNotFound}},
 		{"a second model in other case", post(chat, good, `{"model":"gpt-9",`+hi+`,"Model":"test/ok"}`), []errcodes.Code{errcodes.ModelNotFound}},
+		{"run, input in other case", post("/api/v1/runs", good, `{"model":"test/image","input":{},"Input":{"prompt":"x"}}`), []errcodes.Code{errcodes.InvalidInput}},
+		{"unknown pipeline, no balance", post("/v1/pipe_9/chat/completions", "sk-test-no-balance", okChat), []errcodes.Code{errcodes.PipelineNotFound, errcodes.NotFound}},
 		{"not declared as JSON", call{"POST", chat, good, "text/plain", okChat, nil}, []errcodes.Code{errcodes.UnsupportedMediaType}},
 		{"too large", post(chat, good, `{"model":"`+strings.Repeat("x", 1<<20)+`"}`), []errcodes.Code{errcodes.BodyTooLarge}},
 		{"no key", post(chat, "", okChat), []errcodes.Code{errcodes.MissingAPIKey}},
@@ -139,9 +141,6 @@ func TestEveryRefusalInEveryVocabulary(t *testing.T) {
 			for _, tt := range tests {
 				t.Run(tt.name, func(t *testing.T) {
 					var row errcodes.Entry
-					if tt.want == nil {
-						tt.want = []errcodes.Code{errcodes.InvalidJSON}
-					}
 					for _, c := range tt.want {
 						var ok bool
 						if row, ok = r.Lookup(c); ok {
@@ -161,6 +160,9 @@ func TestEveryRefusalInEveryVocabulary(t *testing.T) {
 					require.Regexp(t, `^req_[0-9a-f]{32}$`, resp.Header.Get("X-Request-Id"))
 					if r.Dialect().Slots()&errcodes.SlotRequestID != 0 {
 						require.Equal(t, resp.Header.Get("X-Request-Id"), got.RequestID)
+					}
+					if row.Status == 403 {
+						require.Equal(t, "500", resp.Header.Get("X-RateLimit-Limit"), "the key is known")
 					}
 					if row.RetryAfter > 0 {
 						require.Equal(t, "1", resp.Header.Get("Retry-After"))
@@ -185,6 +187,7 @@ func TestSuccess(t *testing.T) {
 		"pipeline":          {post("/v1/pipe_1/chat/completions", good, okChat), 200, "object", "chat.completion"},
 		"messages":          {post("/v1/messages", good, okChat), 200, "type", "message"},
 		"messages, own key": {call{"POST", "/v1/messages", "", json8, okChat, map[string]string{"X-Api-Key": good}}, 200, "role", "assistant"},
+		"other case":        {post(chat, good, `{"model":"test/ok",`+hi+`,"Messages":[],"MAX_TOKENS":0}`), 200, "object", "chat.completion"},
 		"slow but short":    {post(chat, good, `{"model":"test/slow",`+hi+`,"max_tokens":16}`), 200, "model", "test/slow"},
 		"run":               {post("/api/v1/runs", good, okImage), 201, "status", "queued"},
 		"the known run":     {call{"GET", "/api/v1/runs/run_1", good, "", "", nil}, 200, "id", "run_1"},
@@ -240,6 +243,8 @@ func TestAnIdempotencyKeyMakesOneRun(t *testing.T) {
 	require.NotEqual(t, unkeyed, create(""))
 	resp, body := call{"GET", "/api/v1/runs/" + first, good, "", "", nil}.send(t, srv)
 	require.Equal(t, 200, resp.StatusCode, body)
+	resp, body = call{"GET", "/api/v1/runs/" + first, "sk-test-no-balance", "", "", nil}.send(t, srv)
+	require.Equal(t, 404, resp.StatusCode, "a run belongs to an account: %s", body)
 }
 
 func TestStreams(t *testing.T) {

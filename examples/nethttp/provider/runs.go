@@ -13,20 +13,14 @@ import (
 // maxRuns bounds the runs that are remembered; the oldest are forgotten first.
 const maxRuns = 1000
 
-// runRequest is what POST /api/v1/runs reads of the body.
-type runRequest struct {
-	Input struct {
-		Prompt    json.RawMessage `json:"prompt"`
-		MaxTokens int             `json:"max_tokens"`
-	} `json:"input"`
-}
-
 // Run is a piece of work that was ordered.
 type Run struct {
 	ID        string `json:"id"`
 	Model     string `json:"model"`
 	Status    string `json:"status"`
 	CreatedAt int64  `json:"created_at"`
+
+	key string // of the account that ordered it
 }
 
 // ledger remembers runs by their id and by the caller's idempotency key.
@@ -71,42 +65,46 @@ func (l *ledger) get(id string) (Run, bool) {
 
 // CreateRun serves POST /api/v1/runs. A request that repeats an Idempotency-Key gets the first run again.
 func (p *Provider) CreateRun(w http.ResponseWriter, r *http.Request) error {
-	var req runRequest
-	if err := decodeBody(r, &req); err != nil {
+	var input map[string]json.RawMessage
+	var outerTokens, tokens int
+	if err := decodeBody(r, map[string]any{"input": &input, "max_tokens": &outerTokens}); err != nil {
 		return err
 	}
-	// encoding/json folds the case of keys, so the model is the one that RequireJSON saw.
-	o := order{model: middleware.ModelFrom(r.Context()), maxTokens: req.Input.MaxTokens}
-	m, err := lookUp(o.model, runs)
+	m, err := lookUp(middleware.ModelFrom(r.Context()), runs)
 	if err != nil {
 		return err
 	}
 	var prompt string
-	if json.Unmarshal(req.Input.Prompt, &prompt) != nil || prompt == "" {
+	if json.Unmarshal(input["prompt"], &prompt) != nil || prompt == "" {
 		return invalid("input.prompt", "The field input.prompt is required and must be a string.")
 	}
+	if err := decodeMembers("input.", input, map[string]any{"max_tokens": &tokens}); err != nil {
+		return err
+	}
+	o := order{model: m.id, maxTokens: max(tokens, outerTokens)}
 	if err := p.checkBalance(r); err != nil {
 		return err
 	}
 	if err := p.run(r, m, o); err != nil {
 		return err
 	}
+	account := accountFrom(r.Context()).key
 	key := r.Header.Get("Idempotency-Key")
 	if key != "" {
-		key = accountFrom(r.Context()).key + " " + key
+		key = account + " " + key
 	}
-	run := p.ledger.start(key, Run{ID: newID("run_"), Model: o.model, Status: "queued", CreatedAt: time.Now().Unix()})
+	run := p.ledger.start(key, Run{ID: newID("run_"), Model: o.model, Status: "queued", CreatedAt: time.Now().Unix(), key: account})
 	return writeJSON(w, http.StatusCreated, run)
 }
 
-// GetRun serves GET /api/v1/runs/{id}. The run run_1 always exists.
+// GetRun serves GET /api/v1/runs/{id}: the caller's own runs, and run_1, which is everybody's.
 func (p *Provider) GetRun(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	if id == "run_1" {
 		return writeJSON(w, http.StatusOK, Run{ID: id, Model: "test/image", Status: "succeeded", CreatedAt: 1763683200})
 	}
 	run, ok := p.ledger.get(id)
-	if !ok {
+	if !ok || run.key != accountFrom(r.Context()).key {
 		return &errcodes.Error{Code: errcodes.RunNotFound}
 	}
 	return writeJSON(w, http.StatusOK, run)
