@@ -8,8 +8,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// This file is the seam to the backoff library: nothing else of the package but the field
-// Transport.NewBackOff knows it.
+// This file is the seam to the backoff library: nothing else of the package but the fields
+// named NewBackOff knows it.
 
 const (
 	defaultMaxAttempts = 4
@@ -31,10 +31,10 @@ func newBackOff(maxWait time.Duration) backoff.BackOff {
 	)
 }
 
-// pacer is the backoff policy of one call. Policies have state, so each call has its own.
-type pacer struct{ policy backoff.BackOffContext }
+// schedule is the backoff policy of one call. Policies have state, so each call has its own.
+type schedule struct{ policy backoff.BackOffContext }
 
-func newPacer(ctx context.Context, fresh func() backoff.BackOff, maxWait time.Duration) pacer {
+func newSchedule(ctx context.Context, fresh func() backoff.BackOff, maxWait time.Duration) schedule {
 	var b backoff.BackOff
 	if fresh != nil {
 		b = fresh()
@@ -43,12 +43,12 @@ func newPacer(ctx context.Context, fresh func() backoff.BackOff, maxWait time.Du
 		b = newBackOff(maxWait)
 	}
 	// The context goes outermost, or the wrapper of another policy would hide it.
-	return pacer{backoff.WithContext(b, ctx)}
+	return schedule{backoff.WithContext(b, ctx)}
 }
 
 // next returns the policy's next wait; false when the policy ends the call.
-func (p pacer) next() (time.Duration, bool) {
-	wait := p.policy.NextBackOff()
+func (s schedule) next() (time.Duration, bool) {
+	wait := s.policy.NextBackOff()
 	if wait == backoff.Stop {
 		return 0, false
 	}

@@ -33,6 +33,9 @@ const (
 	StopNested                 // a retry loop outside this one is at work
 	StopBackOff                // the backoff policy said so
 	StopMutateHook             // MutateRequest failed
+	StopBudget                 // the client has spent its retries: see [Budget]
+	StopGate                   // the client's own [Gate] did not let the attempt through
+	StopBegun                  // the response had begun, and broke off
 )
 
 var stopTexts = [...]struct{ name, text string }{
@@ -45,11 +48,14 @@ var stopTexts = [...]struct{ name, text string }{
 	StopDeadline:   {"deadline", "the deadline comes before the end of the wait"},
 	StopCanceled:   {"canceled", "the caller gave up"},
 	StopUnsafe:     {"unsafe_replay", "the work may have begun, and the request is neither idempotent nor keyed"},
-	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set"},
+	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set, and no copy was kept"},
 	StopUnchanged:  {"unchanged", "only a changed request can succeed"},
 	StopNested:     {"nested", "a retry loop around this one decides"},
 	StopBackOff:    {"backoff_policy", "the backoff policy ended the call"},
 	StopMutateHook: {"mutate_failed", "changing the request failed"},
+	StopBudget:     {"retry_budget", "stopped locally: the retry budget of this client is spent"},
+	StopGate:       {"gate", "stopped locally: the gate of this client did not let an attempt through"},
+	StopBegun:      {"response_begun", "the response had begun, so nothing is sent again"},
 }
 
 // String returns the reason in snake_case; "none" for a value out of range.
@@ -71,6 +77,8 @@ type Attempt struct {
 	Waited time.Duration
 	// WaitFrom is where that wait was read; SourceBackoff for the client's own.
 	WaitFrom Source
+	// Queued is how long a [Gate] held this attempt, beyond Waited.
+	Queued time.Duration
 	// Took is the time from sending to the response's headers. It is 0 for the first attempt of a
 	// Transport without an Observer, because looking at the clock would cost every call that succeeds.
 	Took time.Duration
@@ -95,13 +103,15 @@ type Error struct {
 	Decision Decision
 	// Stop is why no further attempt was made.
 	Stop Stop
-	// Attempts is the history, in order; never empty.
+	// Attempts is the history, in order; empty only when a [Gate] refused the first attempt.
 	Attempts []Attempt
 	// RetryAt is when the provider said that the request may be sent again; zero when it
-	// stated no wait. Set also when the wait was too long to be waited.
+	// stated no wait. Set also when the wait was too long to be waited. When a [Gate] refused, it is when to expect a turn.
 	RetryAt time.Time
-	// Err is the transport's or the context's error, nil when a response ended the call.
+	// Err is the transport's or the context's error, the operation's in [Do], or a [GateError]; nil when a response ended the call.
 	Err error
+
+	clientTimeout bool // the deadline is that of http.Client.Timeout
 }
 
 // Error returns status, code, message and request id of the provider, and why the client stopped.
@@ -135,10 +145,10 @@ func (e *Error) Error() string {
 	if n := len(e.Attempts); n > 1 {
 		fmt.Fprintf(&b, "; %d attempts", n)
 	}
-	if text := stopText(e.Stop); text != "" {
+	if text := e.stopText(); text != "" {
 		b.WriteString("; " + text)
 	}
-	if !e.RetryAt.IsZero() && (e.Stop == StopWait || e.Stop == StopDeadline) {
+	if !e.RetryAt.IsZero() && (e.Stop == StopWait || e.Stop == StopDeadline || e.Stop == StopBudget || e.Stop == StopGate) {
 		b.WriteString("; try again at " + e.RetryAt.UTC().Format(time.RFC3339))
 	}
 	return b.String()
@@ -155,11 +165,20 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-func stopText(s Stop) string {
-	if int(s) >= len(stopTexts) {
+// stopText says why the client stopped. The deadline of a client's Timeout is named, because it
+// spans all attempts and waits, which is seldom meant.
+func (e *Error) stopText() string {
+	if int(e.Stop) >= len(stopTexts) {
 		return ""
 	}
-	return stopTexts[s].text
+	text := stopTexts[e.Stop].text
+	if e.Stop == StopCanceled && errors.Is(e.Err, context.DeadlineExceeded) {
+		text = "the deadline has passed"
+	}
+	if e.clientTimeout {
+		text += " (it is http.Client.Timeout, which spans all attempts and waits)"
+	}
+	return text
 }
 
 // Unwrap returns the transport's or context's error and, where a registry knows the condition,
@@ -233,7 +252,7 @@ func ErrorOf(resp *http.Response) *Error {
 
 // AttemptsOf returns every attempt behind a response of a [Transport], the last one included, whether or
 // not it succeeded in the end. It returns nil for a response that came at the first attempt without
-// a failure, and for one that no Transport made. The caller owns the slice.
+// a failure and without being held by a [Gate], and for one that no Transport made. The caller owns the slice.
 func AttemptsOf(resp *http.Response) []Attempt {
 	if h := historyOf(resp); h != nil {
 		return slices.Clone(h.attempts)

@@ -1,6 +1,8 @@
 package classify
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -198,4 +200,23 @@ func drain(body io.ReadCloser) {
 		h.await(drainTimeout)
 	}
 	_ = h.Close() // the response is given up; nobody would know what to do about it
+}
+
+// drained returns resp with the body that drain has read, if that was all of it; else nil.
+func drained(resp *http.Response) *http.Response {
+	if resp == nil || resp.Body == nil || resp.Body == http.NoBody {
+		return resp
+	}
+	h, ok := resp.Body.(*heldBody)
+	if !ok {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !errors.Is(h.err, io.EOF) {
+		return nil
+	}
+	out := *resp
+	out.Body = io.NopCloser(bytes.NewReader(h.buf[h.off:]))
+	return &out
 }

@@ -48,8 +48,8 @@ func header(h http.Header, name string) string {
 	return ""
 }
 
-// idHeaders returns the values of the headers whose names end in request-id and in trace-id, of several the
-// first in the order of the alphabet, because the order on the wire is lost; and the first of edgeTags that is there,
+// idHeaders returns the values of the headers whose names end in request-id and in trace-id, of several the plainest
+// and then the first in the order of the alphabet, because the order on the wire is lost; and the first of edgeTags that is there,
 // len(edgeTags) for none.
 func idHeaders(h http.Header) (request, trace string, edge int) {
 	requestName, traceName := "", ""
@@ -71,7 +71,7 @@ func idHeaders(h http.Header) (request, trace string, edge int) {
 		}
 		switch {
 		case hasSuffixFold(name, "request-id"), hasSuffixFold(name, "requestid"), hasSuffixFold(name, "req-id"):
-			if !containsFold(name, "client") && (requestName == "" || name < requestName) {
+			if !containsFold(name, "client") && (requestName == "" || len(name) < len(requestName) || len(name) == len(requestName) && name < requestName) {
 				requestName = name
 			}
 		case hasSuffixFold(name, "trace-id"):

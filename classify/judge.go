@@ -49,10 +49,16 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	if j, ok := byText(d, &e); ok {
 		return j
 	}
+	if j, ok := f.byNames(&e); ok {
+		return j
+	}
 	class, retry := byStatus(f.judged)
 	if e.group == on2xx && f.inner == 0 {
 		// Something failed, and nothing says what: like a plain 500.
 		class, retry = errcodes.ClassServerError, errcodes.RetryOnce
+		if d.Wait > 0 {
+			class, retry = errcodes.ClassRateLimited, errcodes.RetryBackoff // whoever names a wait refuses for now
+		}
 	}
 	return judgement{class: class, retry: retry, retrySet: true, rule: "status", byStatus: true}
 }
@@ -111,7 +117,7 @@ func (f *facts) byNumbers(d *Decision, e *evidence) (judgement, bool) {
 	}
 
 	// Whether it is the limit that refuses, and not a word about one beside another cause.
-	refuses := e.group&(on429|on403) != 0 || rated || e.group == on2xx && l.isLimit && l.period != periodNone ||
+	refuses := e.group&(on429|on403) != 0 || rated || l.isLimit && l.window || e.group == on2xx && l.isLimit && l.period != periodNone ||
 		e.is(errcodes.ClassRateLimited, errcodes.ClassQuotaExhausted)
 	if limited && !e.spend() && (refuses || e.is(errcodes.ClassOverloaded, errcodes.ClassBilling)) {
 		switch {
@@ -133,7 +139,7 @@ func (f *facts) byNumbers(d *Decision, e *evidence) (judgement, bool) {
 // byText judges by the text, then by a known word that the text may have overruled.
 func byText(d *Decision, e *evidence) (judgement, bool) {
 	// An allowance that renews within the day is a rate, whatever it is called.
-	renews := e.wait > 0 && e.group&(on429|on2xx) != 0
+	renews := e.wait > 0 && e.group&(on429|on2xx|on403|on500|on503) != 0
 	if e.text >= 0 {
 		r := &proseRules[e.text]
 		if renews && (r.class == errcodes.ClassQuotaExhausted || e.spend() && d.WaitFrom == SourceText) {
@@ -148,6 +154,27 @@ func byText(d *Decision, e *evidence) (judgement, bool) {
 		return judgement{class: errcodes.ClassRateLimited, rule: "known: " + e.known.stem + ", renewed soon"}, true
 	}
 	return e.known.judgement(), e.known.applies(e.group)
+}
+
+// byNames reads the machine words as prose, where nothing else says more than the status: channel_not_found is a sentence.
+func (f *facts) byNames(e *evidence) (judgement, bool) {
+	if e.group&(on2xx|on400|on500) == 0 || f.nwords == 0 && f.message == "" {
+		return judgement{}, false
+	}
+	p := takeProse()
+	defer putProse(p)
+	for _, w := range f.words[:f.nwords] {
+		p.addName(w)
+	}
+	if isToken(f.message) {
+		p.addName(f.message)
+	}
+	i := p.judge(e.group)
+	if i < 0 {
+		return judgement{}, false
+	}
+	r := &proseRules[i]
+	return judgement{class: r.class, retry: r.retry, retrySet: r.retry != errcodes.RetryNever, rule: "name: " + r.name}, true
 }
 
 // judgement is what the word alone says.

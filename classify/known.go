@@ -48,12 +48,17 @@ const (
 	srcK8s       = "pkg.go.dev/k8s.io/apimachinery/pkg/apis/meta/v1#StatusReason"
 	srcSlack     = "api.slack.com/methods"
 	srcVercel    = "vercel.com/docs/errors"
+	srcJSONRPC   = "jsonrpc.org/specification, section 5.1"
 	srcStripe    = "docs.stripe.com/error-codes"
 )
 
 // knownWords is sorted by stem. A stem is the word without its spelling: rate_limit_error, RateLimitError
 // and RATE-LIMIT are one row.
 var knownWords = [...]knownWord{
+	{"32600", errcodes.ClassInvalidRequest, weak, errcodes.RetryNever, srcJSONRPC},
+	{"32601", errcodes.ClassUnsupported, weak, errcodes.RetryNever, srcJSONRPC},
+	{"32602", errcodes.ClassInvalidRequest, weak, errcodes.RetryNever, srcJSONRPC},
+	{"32700", errcodes.ClassInvalidRequest, weak, errcodes.RetryNever, srcJSONRPC},
 	{"aborted", errcodes.ClassConflict, weak, errcodes.RetryBackoff, srcGoogle},
 	{"abusedetected", errcodes.ClassRateLimited, weak, errcodes.RetryNever, srcGitHub},
 	{"accessdenied", errcodes.ClassPermission, weak, errcodes.RetryNever, srcAWS},
@@ -385,7 +390,6 @@ var knownWords = [...]knownWord{
 	{"usageexceeded", errcodes.ClassQuotaExhausted, strong, errcodes.RetryNever, srcRunbase},
 	{"usagelimitexceeded", errcodes.ClassQuotaExhausted, strong, errcodes.RetryNever, srcGateways},
 	{"usagelimitreached", errcodes.ClassQuotaExhausted, strong, errcodes.RetryNever, srcOpenAI},
-	{"usernotfound", errcodes.ClassAuthentication, strong, errcodes.RetryNever, srcGateways},
 	{"userratelimited", errcodes.ClassRateLimited, weak, errcodes.RetryNever, srcGateways},
 	{"userratelimitexceeded", errcodes.ClassRateLimited, weak, errcodes.RetryNever, srcGemini},
 	{"validation", errcodes.ClassInvalidRequest, faint, errcodes.RetryNever, srcHTTP},

@@ -300,6 +300,9 @@ func (f *facts) readPart(d *jsonDoc, c int32, key []byte, own bool, m *members) 
 		if m.innerCode < 0 {
 			m.innerCode = d.get(c, "code")
 		}
+		if v, ok := d.number(d.getFold(c, "statuscode")); ok && v >= 0 && v < 1000 {
+			f.setInner(int(v))
+		}
 	case "metadata":
 		if d.text(m.errType) == "" {
 			if m.errType = d.get(c, "error_type"); m.errType < 0 {
@@ -322,6 +325,9 @@ func (f *facts) readPart(d *jsonDoc, c int32, key []byte, own bool, m *members) 
 		switch {
 		case d.is(c, kindArray):
 			m.infoReason = firstOf(errorInfoReason(d, c), m.infoReason)
+			for e := c + 1; own && e < d.nodes[c].next; e = d.nodes[e].next {
+				f.sentence(d.str(d.get(e, "message")))
+			}
 		case m.errCode < 0:
 			m.errCode = d.getFold(c, "errorcode") // Anthropic, Apigee
 		}

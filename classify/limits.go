@@ -22,6 +22,7 @@ type limits struct {
 	tooBig   bool // this request alone asks for more than the limit
 	isLimit  bool // the text speaks of a limit at all
 	minutely bool // a period below a day is named
+	window   bool // more than allowed was asked for within a period
 }
 
 // readLimits looks for periods and numbers of an allowance.
@@ -53,15 +54,8 @@ func (p *prose) readLimits() limits {
 			if i > 0 && (string(p.word(i-1)) == "this" || string(p.word(i-1)) == "current" || string(p.word(i-1)) == "billing") {
 				l.see(periodDay)
 			}
-		case "hour", "hours", "24h":
-			// "your 24 hour limit"
-			n := 24
-			if i > 0 && string(w) != "24h" {
-				n, _ = strconv.Atoi(string(p.word(i - 1)))
-			}
-			if n >= 24 && i+1 < len(p.words) && isAllowance(p.word(i+1)) {
-				l.see(periodDay)
-			}
+		case "hour", "hours", "24h", "minutes", "mins", "minute", "min", "days":
+			l.seeWindow(p, i)
 		case "limit", "quota":
 			v, ok := p.numberNear(i + 1)
 			if ok && v == 0 && (i == 0 || string(p.word(i-1)) != "remaining") {
@@ -98,6 +92,55 @@ func (p *prose) readLimits() limits {
 	return l
 }
 
+// seeWindow notes a window whose unit is word i: "your 24 hour limit", "reached for 5 hours", "in the last 30 days".
+func (l *limits) seeWindow(p *prose, i int) {
+	before := p.windowBefore(i - 1)
+	switch unit := string(p.word(i)); unit {
+	case "hour", "hours", "24h":
+		n := 24
+		if i > 0 && unit != "24h" {
+			n, _ = strconv.Atoi(string(p.word(i - 1)))
+		}
+		if before || i+1 < len(p.words) && isAllowance(p.word(i+1)) {
+			switch {
+			case n >= 24:
+				l.see(periodDay)
+				l.window = true
+			case n > 0:
+				l.see(periodShort)
+			}
+		}
+	case "days":
+		if before {
+			l.see(periodDay)
+			l.window = true
+		}
+	default:
+		if before {
+			l.see(periodShort)
+		}
+	}
+}
+
+// windowBefore reports whether the number at word i is the length of a window: "limit reached for 5 hour", "in the last 24 hours".
+func (p *prose) windowBefore(i int) bool {
+	if i < 1 || !isDigit(p.word(i)[0]) {
+		return false
+	}
+	switch string(p.word(i - 1)) {
+	case "last", "past", "rolling", "previous":
+		return true
+	case "for":
+		for k := max(0, i-4); k < i-1; k++ {
+			switch string(p.word(k)) {
+			case "limit", "limits", "quota", "reached", "exceeded", "allowance":
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (l *limits) see(p period) {
 	if p == periodDay {
 		l.period = periodDay
@@ -115,7 +158,7 @@ func isCounted(w []byte) bool {
 
 func isAllowance(w []byte) bool {
 	switch string(w) {
-	case "limit", "quota", "period", "window", "allowance", "rolling", "usage", "cap":
+	case "limit", "limits", "quota", "period", "window", "allowance", "rolling", "usage", "cap":
 		return true
 	}
 	return false

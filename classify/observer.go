@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Observer sees the calls of a [Transport] whose first attempt failed: each attempt before the wait
-// that follows it, and the end. It must be safe for concurrent use and must not keep or
-// change what it is given. ctx is that of the request.
+// Observer sees the calls of a [Transport] or of [Do] whose first attempt failed, or was held or refused by a [Gate]: each attempt
+// before the wait that follows it, and the end. It must be safe for concurrent use and must not keep or
+// change what it is given. ctx is that of the call.
 //
-// A call that succeeds at once is not reported, so that it costs nothing.
+// A call that succeeds at once is not reported, so that it costs nothing. What happens to the body of
+// a response that was handed out is not reported either.
 type Observer interface {
 	// Attempt is called after each attempt, the successful last one included, and
-	// before the wait. Next holds the wait that follows.
+	// before the wait.
 	Attempt(ctx context.Context, e *AttemptEvent)
 	// Done is called once, when the call is over.
 	Done(ctx context.Context, e *DoneEvent)
@@ -32,10 +33,12 @@ type AttemptEvent struct {
 
 // DoneEvent tells an [Observer] how a call ended.
 type DoneEvent struct {
-	// Attempts is the whole history, the last attempt included.
+	// Attempts is the whole history, the last attempt included; empty when a [Gate] refused the first one.
 	Attempts []Attempt
-	// Waited is the sum of the waits.
+	// Waited is the sum of the waits between attempts.
 	Waited time.Duration
+	// Queued is how long attempts were held by a [Gate], in all.
+	Queued time.Duration
 	// Err is nil when the last attempt succeeded.
 	Err *Error
 }

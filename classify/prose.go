@@ -53,6 +53,8 @@ func groupOf(status int) statuses {
 		return on429
 	case status == 408, status == 499, status == 504, status == 522, status == 524, status == 598, status == 599:
 		return onTime
+	case status == 424:
+		return on503 // what failed stands behind the server
 	case status < 500:
 		return on400
 	case status <= 501:
@@ -92,13 +94,14 @@ var proseRules = [...]proseRule{
 			"free tier|quota|trial|plan ~ exhausted|expired|ended|over", "free tier|quota|allocation|allowance|requests ~ used up",
 			"allocation|allowance ~ used up", "allocation|allowance ~ exhausted|exceeded|depleted", "trial ~ expired|ended|over",
 			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan", "quota will ~ reset", "premium requests",
+			"daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap ~ reached|exceeded|exhausted|hit",
 		},
 		cjk: []string{"配额不足", "额度不足", "配额已用", "额度已用", "额度耗尽", "免费额度", "次数已用完"},
 	},
 	{
 		name: "money", class: errcodes.ClassBilling, on: onAny &^ onTime,
 		phrases: []string{
-			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|depleted|empty|negative|overdrawn",
+			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|exceeded|depleted|empty|negative|overdrawn",
 			"balance|credit|credits ~ too low|little", "balance|credit|credits ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
 			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
 			"payment required|overdue|failed|declined|due", "payment method", "past due", "unpaid", "overdue", "arrears", "top up", "recharge",
@@ -148,10 +151,11 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
 			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
-			"api keys ~ not supported", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|signature|authorization|authentication", "credentials ~ not|invalid|expired|required|missing",
+			"api keys ~ not supported", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
 			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials", "token ~ has|is ~ expired|revoked", "token ~ tenant",
 			"oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
-			"signature ~ expired|invalid|not", "log in again", "login required", "please login|authenticate", "user not found",
+			"signature ~ expired|mismatch", "signature ~~ not match|valid", "request|hmac|webhook|message|jwt signature ~ invalid|incorrect|wrong", "log in again", "login required", "please login|authenticate", "user not found",
+			"invalid|incorrect|wrong|bad ~ username|password|passphrase|login", "username|password ~ invalid|incorrect|wrong", "verify ~ jwt|token", "jwt|session|token|login ~ expired|revoked",
 		},
 		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
 	},
@@ -183,7 +187,7 @@ var proseRules = [...]proseRule{
 	},
 	{
 		name: "quota", class: errcodes.ClassQuotaExhausted, on: on400 | on402 | on403,
-		phrases: []string{"quota|quotas ~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota"},
+		phrases: []string{"quota|quotas ~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota", "storage|disk ~ limit|quota|space ~ exceeded|reached|full"},
 	},
 	{
 		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on409 &^ on413,
@@ -192,7 +196,7 @@ var proseRules = [...]proseRule{
 			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
 			"reinitializing|initializing", "re initializing", "starting up", "warming up", "cold start|starting", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers", "no healthy upstream",
 			"queue ~ full", "too many ~ pending|queued", "pending requests", "under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ resources|gpus|workers", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
-			"try again ~ when ~ available|ready",
+			"try again ~ when ~ available|ready", "seconds lagged|behind", "replica|replication lag",
 		},
 		cjk: []string{"繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
 	},
@@ -200,8 +204,8 @@ var proseRules = [...]proseRule{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
 		phrases: []string{
 			"rate limit|limits|limited|limiting ~ exceeded|reached|hit|error|violated|triggered", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
-			"too many requests|calls|concurrent|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "ip banned|blocked until",
-			"secondary rate", "abuse detection", "concurren* ~ limit ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
+			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "ip banned|blocked until",
+			"secondary rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
 		},
 		cjk: []string{"频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
 	},
@@ -211,11 +215,23 @@ var proseRules = [...]proseRule{
 		cjk:     []string{"超时"},
 	},
 	{
+		name: "timed out, all the same", class: errcodes.ClassTimeout, on: on400,
+		phrases: []string{"has|have|was|request|query|operation|invocation timed out", "deadline exceeded"},
+	},
+	{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
 		phrases: []string{
-			"in progress", "in flight", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update ~~ progress|running|active|processing|pending|same|lock|locked|pending",
+			"in progress", "in flight", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
 			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
 		},
+	},
+	{
+		name: "rate limit", class: errcodes.ClassRateLimited, on: on2xx | on400,
+		phrases: []string{"rate limit please|retry|try", "hit|by|a rate limit", "api rate limit"},
+	},
+	{
+		name: "unknown host", class: errcodes.ClassNotFound, on: onRequest | on503,
+		phrases: []string{"unknown|unconfigured|unregistered domain|host|hostname|bucket|zone|site"},
 	},
 	{
 		name: "not found", class: errcodes.ClassNotFound, on: on2xx,
@@ -223,15 +239,34 @@ var proseRules = [...]proseRule{
 	},
 	{
 		name: "unauthorized", class: errcodes.ClassAuthentication, on: on2xx,
-		phrases: []string{"unauthorized", "bad credentials"},
+		phrases: []string{
+			"unauthorized", "bad credentials", "invalid|bad|wrong|incorrect|expired|unknown key|token|jwt|nonce|auth|session", "account|user|token|key|session ~ inactive|revoked|expired|deactivated",
+			"login|log in|auth|authentication required", "not authed|logged|signed in", "not authed",
+		},
 	},
 	{
 		name: "forbidden", class: errcodes.ClassPermission, on: on2xx,
-		phrases: []string{"forbidden", "not permitted", "not allowed"},
+		phrases: []string{
+			"forbidden", "not permitted", "not allowed", "not granted", "access denied|restricted", "no|missing permission|permissions|scope|access", "not in channel|team|group|organization|workspace|room",
+			"restricted action",
+		},
+	},
+	{
+		name: "exists already", class: errcodes.ClassConflict, on: on2xx,
+		phrases: []string{"already exists|taken|in|archived|pinned|reacted", "name|email taken", "duplicate key|entry|name"},
+	},
+	{
+		name: "too long", class: errcodes.ClassTooLarge, on: on2xx,
+		phrases: []string{"too large|long|big", "max|maximum ~ exceeded", "exceed*|over ~ max|maximum"},
+	},
+	{
+		name: "unavailable", class: errcodes.ClassOverloaded, on: on2xx,
+		phrases: []string{"unavailable", "out of service"},
 	},
 	{
 		name: "invalid request", class: errcodes.ClassInvalidRequest, on: on2xx,
-		phrases: []string{"invalid ~ request|argument|parameter|parameters|json|input|value|field|body|payload|format|syntax", "bad request", "malformed", "missing ~ required", "required ~ missing", "validation ~ error|failed", "could not ~ parse|deserialize|decode", "must be|not"},
+		phrases: []string{"invalid ~ request|argument|parameter|parameters|json|input|value|field|body|payload|format|syntax", "bad request", "malformed", "missing ~ required", "required ~ missing", "validation ~ error|failed", "could not ~ parse|deserialize|decode", "must be|not",
+			"invalid|bad|wrong|unknown|missing params|arguments|args|argument|input|name|query|type|option|variable|format", "bad user input", "not provided", "cannot query field", "parse error", "field|argument|parameter ~ required|unknown|invalid"},
 	},
 }
 
@@ -332,6 +367,59 @@ func (p *prose) add(s string) {
 			i++
 		}
 	}
+}
+
+// addName cuts a machine word into its parts: invalid_jwt, channel-not-found, BadUserInput.
+func (p *prose) addName(name string) {
+	var b strings.Builder
+	for i := 0; i < len(name) && i < 128; i++ {
+		switch c := name[i]; {
+		case c == '_', c == '-', c == '.', c == ':':
+			b.WriteByte(' ')
+		case c >= 'A' && c <= 'Z' && i > 0 && name[i-1] >= 'a' && name[i-1] <= 'z':
+			b.WriteByte(' ')
+			b.WriteByte(c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	p.add(b.String())
+}
+
+// setAside spoils words that look like money and are none: the budget of something else, and credits that were not taken.
+func (p *prose) setAside() {
+	for i := range p.words {
+		switch string(p.word(i)) {
+		case "budget", "budgets":
+			if i > 0 && isOtherBudget(p.word(i-1)) {
+				p.word(i)[0] = '_'
+			}
+		case "credit", "credits", "charge", "balance":
+			if i > 0 && (string(p.word(i-1)) == "no" || string(p.word(i-1)) == "any") && p.takenAfter(i) {
+				p.word(i)[0] = '_'
+			}
+		}
+	}
+}
+
+func isOtherBudget(w []byte) bool {
+	switch string(w) {
+	case "complexity", "token", "tokens", "max_tokens", "thinking", "reasoning", "retry", "retries", "error", "cpu", "time", "timeout", "request", "requests", "query",
+		"cost", "compute", "memory", "latency", "context", "operation", "crawl":
+		return true
+	}
+	return false
+}
+
+// takenAfter reports whether the words behind i say that something was taken.
+func (p *prose) takenAfter(i int) bool {
+	for k := i + 1; k < len(p.words) && k <= i+3; k++ {
+		switch string(p.word(k)) {
+		case "charged", "deducted", "consumed", "used", "billed", "spent", "taken":
+			return true
+		}
+	}
+	return false
 }
 
 // linkLen returns the length of the link at the beginning of s, 0 for none.
@@ -454,6 +542,7 @@ func (p *prose) tryAt(phrases []phrase, i int, group statuses, best int) int {
 // judge returns the first rule that holds for the group and finds a phrase, -1 for none.
 func (p *prose) judge(group statuses) int {
 	index := phrases()
+	p.setAside()
 	best := len(proseRules)
 	for i := range p.words {
 		w := p.word(i)

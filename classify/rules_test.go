@@ -111,7 +111,7 @@ func TestWhatDecides(t *testing.T) {
 	}
 	t.Logf("%d of %d rows of the table decide nothing here; TestEachKnownWordDecides holds each", idle, len(knownWords))
 	for i := range proseRules {
-		require.Positive(t, decided["text: "+proseRules[i].name], "the rule %q decides nothing", proseRules[i].name)
+		require.Positive(t, decided["text: "+proseRules[i].name]+decided["name: "+proseRules[i].name], "the rule %q decides nothing", proseRules[i].name)
 	}
 }
 

@@ -211,7 +211,7 @@ func TestTransportIsSafeForConcurrentUse(t *testing.T) {
 	}))
 	defer srv.Close()
 	client := srv.Client()
-	client.Transport = &Transport{Base: client.Transport, NewBackOff: atOnce, MaxAttempts: 100}
+	client.Transport = &Transport{Base: client.Transport, NewBackOff: atOnce, MaxAttempts: 100, Budget: Unlimited{}}
 	defer client.CloseIdleConnections()
 	var wg sync.WaitGroup
 	errs := make(chan error, 40)

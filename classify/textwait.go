@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"net/http"
 	"strings"
 	"time"
 )
@@ -19,6 +20,9 @@ func waitInText(s string, date time.Time) (time.Duration, bool) {
 		}
 		wait, n := spanAt(s[i:])
 		if n == 0 {
+			wait, n = quotedSpan(s, i)
+		}
+		if n == 0 {
 			if w, ok := pointInText(s, i, date); ok {
 				return w, true
 			}
@@ -34,6 +38,25 @@ func waitInText(s string, date time.Time) (time.Duration, bool) {
 		i += n - 1
 	}
 	return 0, false
+}
+
+// quotedSpan reads a number in quotes at s[i] and the unit behind them: after '372' seconds.
+func quotedSpan(s string, i int) (time.Duration, int) {
+	if i == 0 || s[i-1] != '\'' && s[i-1] != '"' && s[i-1] != '`' {
+		return 0, 0
+	}
+	end := i
+	for end < len(s) && isDigit(s[end]) {
+		end++
+	}
+	if end == len(s) || s[end] != s[i-1] {
+		return 0, 0
+	}
+	wait, n := spanAt(s[i:end] + cut(s[end+1:], 32))
+	if n == 0 {
+		return 0, 0
+	}
+	return wait, n + 1
 }
 
 // bareSeconds reads a number without a unit that ends its sentence behind "retry after": seconds, as in the header of that name.
@@ -101,7 +124,7 @@ func leadsToWait(clause string) bool {
 	}
 	for back := 0; i >= 0 && back < 7; i, back = i-1, back+1 {
 		switch words[i] {
-		case "retry", "retrying", "retries", "again", "wait", "waiting", "reset", "resets", "available", "back", "cooldown", "cool",
+		case "retry", "retrying", "retries", "retried", "again", "wait", "waiting", "reset", "resets", "available", "back", "cooldown", "cool",
 			"unblocked", "blocked", "banned", "unlocked", "locked", "lifted", "resume", "resumes", "refills", "renews", "expires", "delay", "throttled", "pause", "sleep", "resend", "repeat", "recover", "recovers", "ready":
 			return true
 		case "out", "last", "past", "per", "requests", "tokens", "calls", "limit", "exceeded":
@@ -116,6 +139,9 @@ func lastWords(s string, words *[12]string) int {
 	fields := strings.FieldsFunc(s, func(r rune) bool {
 		return r != '\'' && r < 0x80 && !isWordByte(byte(r)) && r != '-'
 	})
+	for len(fields) > 0 && strings.Trim(fields[len(fields)-1], "'") == "" {
+		fields = fields[:len(fields)-1] // a quote that opens
+	}
 	if len(fields) > len(words) {
 		fields = fields[len(fields)-len(words):]
 	}
@@ -143,7 +169,16 @@ func boundToAction(s string, start, end int) bool {
 
 // pointInText reads a point in time at s[i] that ends a wait.
 func pointInText(s string, i int, date time.Time) (time.Duration, bool) {
-	if date.IsZero() || !endsAtPoint(clauseBefore(s, i)) {
+	if date.IsZero() {
+		return 0, false
+	}
+	const weekday = len("Thu, ")
+	if j := i - weekday; j >= 0 && len(s) >= j+len(http.TimeFormat) && isLetter(s[j]) && endsAtPoint(clauseBefore(s, j)) {
+		if t, err := http.ParseTime(s[j : j+len(http.TimeFormat)]); err == nil {
+			return until(t, date)
+		}
+	}
+	if !endsAtPoint(clauseBefore(s, i)) {
 		return 0, false
 	}
 	end := i

@@ -4,10 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -17,7 +16,7 @@ import (
 
 // Transport is an [http.RoundTripper] that sends a request again when, and only when, that can help,
 // and never earlier than the server asked. The zero value is a sound client. It is safe for concurrent use as long as
-// its fields do not change.
+// its fields do not change, and must not be copied after first use.
 //
 //	client := &http.Client{Transport: &classify.Transport{}}
 //
@@ -25,10 +24,11 @@ import (
 //
 // What the [Classifier] calls RetryOnce (a plain 500: twice in all), RetryBackoff (as often as MaxAttempts
 // says), and RetryChanged if MutateRequest is set. Failures are counted by kind as well as by
-// call: 500, 429, 500 ends at the second 500. A request with a body needs GetBody, as [http.NewRequest] sets it. A
+// call: 500, 429, 500 ends at the second 500. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
 // 9.2.2) or it carries an Idempotency-Key. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
-// another Transport's second attempt, gets one attempt: somebody else is retrying already.
+// another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
+// bounded by Budget.
 //
 // # How long it waits
 //
@@ -40,10 +40,21 @@ import (
 //
 // The last response, untouched but for X-Should-Retry: false in its header, so that a client
 // library on top does not start again; its body is complete. [ErrorOf] gives the judgement behind it, [AttemptsOf] every attempt
-// of a call that had more than one. An error only when no response arrived last; it is an *[Error].
+// of a call that had more than one. An error only when no response arrived last, when the caller gave up while waiting, or when a Gate let
+// nothing through; it is an *[Error].
 //
-// Put a Transport inside, not around, what must happen once per attempt, such as signing. A deadline of
-// [http.Client.Timeout] spans all attempts and waits.
+// Put a Transport inside, not around, what must happen once per attempt, such as signing.
+//
+// # Under an http.Client
+//
+// A [http.Client.Timeout] spans all attempts and waits. It is understood like the deadline of a context: a wait that does not fit is not
+// begun, and the Error names it. But when it cuts an attempt short, net/http keeps of the Error
+// only the text. A deadline in the request's context keeps it whole, and AttemptTimeout bounds one attempt.
+//
+// # Under a client library
+//
+// A library that obeys X-Should-Retry, such as openai-go or anthropic-sdk-go, leaves every answer to the Transport. After an attempt without an
+// answer it tries again by itself, and each of its tries gets one attempt: set its own retries to 0.
 type Transport struct {
 	// Base sends the attempts; nil means [http.DefaultTransport].
 	Base http.RoundTripper
@@ -57,93 +68,89 @@ type Transport struct {
 	MaxAttempts int
 	// MaxWait is the longest single wait; 0 means 60 s. A longer one ends the call at once.
 	MaxWait time.Duration
-	// AttemptTimeout bounds each attempt, from sending to the response's headers; 0 means no bound but the request's context. It
-	// does not run while the Transport waits nor while the body is read, so that streams may last. An attempt that ran out
-	// of time is a timeout that may have been executed.
+	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 means no bound but the request's context. Of
+	// a response that is a stream of events it bounds only the time to the headers. It
+	// does not run while the Transport waits. An attempt that ran out of time before its headers is a timeout that may have been
+	// executed; later, reading the body ends with an *[Error].
 	AttemptTimeout time.Duration
+	// BufferBody is how many bytes of a request body without GetBody are read into memory before the first attempt, so that the request can be
+	// sent again. 0 means none, and one attempt. A longer body is sent once, as it comes.
+	BufferBody int64
 	// MutateRequest turns a request whose failure asks for a changed one (RetryChanged) into that
 	// one. It gets a clone with a fresh body, which it may change and return; nil, nil says that there is nothing to change, and
 	// ends the call. See [LowerMaxTokens] and [SetStream]. nil ends such calls with Decision.Advice.
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
 	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
-	// per call, the same on every attempt. It is the caller's word that the server honours them. With it, net/http itself
-	// sends a request again when a reused connection turns out to be dead; such a repeat is not counted.
+	// per call, the same on every attempt. It is the caller's word that the server honours them.
+	//
+	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. A
+	// request with a body is kept from that, because nobody would count it or wait: its attempts go out without GetBody. One without a body is not.
 	IdempotencyKeys bool
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
+	// StreamErrors ends the body of a 200 response that is a stream of events (text/event-stream) with an *[Error] where an event reports
+	// an error, in place of that event, and where the stream ends without its terminal event: data: [DONE], message_stop, response.completed or
+	// response.incomplete, message-end, or the finishReason of Gemini. Nothing is sent again. Events are handed out whole; one
+	// of more than 64 KiB passes unseen. A stream with a Content-Encoding is left alone.
+	StreamErrors bool
+	// Budget bounds the retries of all calls; nil means a [TokenBucket] of this Transport: a fifth of the calls, and 10 at once. [Unlimited]
+	// turns it off.
+	Budget Budget
+	// Gate holds attempts back while the server cannot take them, such as a [Pacer]; nil means that nothing does. A retry that it paces
+	// spends no Budget.
+	Gate Gate
 	// Observer sees the calls that did not succeed at once; nil for none.
 	Observer Observer
+
+	own atomic.Value // the *TokenBucket that stands for a nil Budget
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	var start time.Time
 	if t == nil {
 		t = &Transport{}
-	}
-	if t.Observer != nil {
-		start = time.Now()
 	}
 	if t.IdempotencyKeys && !replayable(req) {
 		req = keyed(req)
 	}
-	resp, err := t.send(req)
-	if err == nil && resp != nil && resp.StatusCode < http.StatusBadRequest {
-		return resp, nil
+	if t.BufferBody > 0 && req.GetBody == nil && hasBody(req) {
+		var err error
+		if req, err = buffered(req, t.BufferBody); err != nil {
+			return nil, err
+		}
 	}
-	c := call{t: t, first: req, current: req}
-	return c.run(start, resp, err)
+	var pass Pass
+	if t.Gate != nil {
+		var err error
+		if pass, err = t.Gate.Admit(req.Context(), Admission{Request: req}); err != nil {
+			return t.refused(req, err)
+		}
+	}
+	var start time.Time
+	if t.Observer != nil {
+		start = time.Now()
+	}
+	resp, err := t.send(req)
+	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
+		return t.call(req).run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
+	}
+	if t.Gate != nil {
+		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
+	}
+	deposit(req.Context(), t.Budget, &t.own)
+	if t.StreamErrors {
+		resp = t.watch(resp, nil)
+	}
+	return resp, nil
 }
 
 // send makes one attempt.
 func (t *Transport) send(req *http.Request) (*http.Response, error) {
-	if t.AttemptTimeout <= 0 {
-		return t.base().RoundTrip(req)
+	out := once(req)
+	if t.AttemptTimeout > 0 {
+		return t.timed(out, t.AttemptTimeout)
 	}
-	ctx, cancel := context.WithCancelCause(req.Context())
-	late := &attemptTimeoutError{t.AttemptTimeout}
-	timer := time.AfterFunc(t.AttemptTimeout, func() { cancel(late) })
-	resp, err := t.base().RoundTrip(req.WithContext(ctx))
-	inTime := timer.Stop()
-	switch {
-	case !inTime && req.Context().Err() == nil:
-		// Also a response that came at the very moment: its body is cancelled already.
-		resp, _ = oneOf(resp, late)
-		return resp, late
-	case err != nil || resp == nil:
-		cancel(nil)
-		return resp, err
-	case resp.StatusCode == http.StatusSwitchingProtocols:
-		return resp, nil // the body is the connection, and has more methods than a body
-	}
-	resp.Body = &cancelBody{resp.Body, cancel}
-	return resp, nil
-}
-
-// attemptTimeoutError is the error of an attempt that took longer than AttemptTimeout.
-type attemptTimeoutError struct{ limit time.Duration }
-
-func (e *attemptTimeoutError) Error() string {
-	return "no answer within " + e.limit.String() + ", the time of one attempt"
-}
-
-// Timeout is what [net.Error] asks.
-func (*attemptTimeoutError) Timeout() bool { return true }
-
-// Temporary is what [net.Error] asks.
-func (*attemptTimeoutError) Temporary() bool { return true }
-
-// cancelBody frees the context of its attempt when it is closed.
-type cancelBody struct {
-	io.ReadCloser
-
-	cancel context.CancelCauseFunc
-}
-
-func (b *cancelBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.cancel(nil)
-	return err
+	return t.base().RoundTrip(out)
 }
 
 // CloseIdleConnections closes the idle connections of Base, as [http.Client.CloseIdleConnections] asks.
@@ -160,20 +167,6 @@ func (t *Transport) base() http.RoundTripper {
 	return t.Base
 }
 
-func (t *Transport) maxAttempts() int {
-	if t.MaxAttempts <= 0 {
-		return defaultMaxAttempts
-	}
-	return t.MaxAttempts
-}
-
-func (t *Transport) maxWait() time.Duration {
-	if t.MaxWait <= 0 {
-		return defaultMaxWait
-	}
-	return t.MaxWait
-}
-
 // attemptKey finds the number of the attempt in the context of the attempts after the first.
 type attemptKey struct{}
 
@@ -184,70 +177,182 @@ func ResendCount(ctx context.Context) int {
 	return n
 }
 
-// call is one logical call whose first attempt failed.
+// call is one logical call that did not succeed at once.
 type call struct {
-	t        *Transport
-	first    *http.Request // what the caller sent; never changed
-	current  *http.Request // what the next attempt is made of; first, or what MutateRequest made
-	attempts []Attempt
-	waited   time.Duration
-	pacer    pacer
+	loop
+
+	t           *Transport
+	current     *http.Request // what the next attempt is made of; request, or what MutateRequest made
+	firstFailed time.Time
+	held        *http.Response // to be closed if a hook panics
+	upcoming    *http.Request  // the same
 }
 
-// verdict is what follows from a failure: another attempt after wait, or the end.
-type verdict struct {
-	stop    Stop
-	wait    time.Duration // without jitter
-	jitter  time.Duration
-	from    Source
-	retryAt time.Time
-	next    *http.Request
-	err     error // why MutateRequest failed
+func (t *Transport) call(req *http.Request) *call {
+	return &call{t: t, current: req, loop: loop{
+		ctx: req.Context(), request: req, maxAttempts: attemptsOr(t.MaxAttempts), maxWait: waitOr(t.MaxWait), newBackOff: t.NewBackOff,
+		ambiguous: t.ReplayAmbiguous, budget: budgetOr(t.Budget, &t.own), observer: t.Observer,
+	}}
 }
 
-func (c *call) run(start time.Time, resp *http.Response, err error) (*http.Response, error) {
-	ctx := c.first.Context()
-	waited, from := time.Duration(0), SourceNone
+// refused ends a call whose first attempt the gate did not let through.
+func (t *Transport) refused(req *http.Request, err error) (*http.Response, error) {
+	closeBody(req)
+	c := t.call(req)
+	v := c.refusedBy(err)
+	e := c.failed(&Attempt{Decision: gateDecision(err)}, &v)
+	c.done(e)
+	return nil, e
+}
+
+// refusedBy is what follows from a refusal of the gate.
+func (c *call) refusedBy(err error) verdict {
+	v := verdict{stop: StopGate, err: err}
+	if r, ok := errors.AsType[*GateError](err); ok {
+		v.retryAt = r.RetryAt
+	}
+	if c.ctx.Err() != nil {
+		v.stop, v.err = StopCanceled, errors.Join(ctxError(c.ctx), err)
+	}
+	return v
+}
+
+// gateDecision is the judgement on a request that was not sent.
+func gateDecision(err error) Decision {
+	d := Decision{Class: errcodes.ClassOverloaded, Retry: errcodes.RetryBackoff, Safety: NotSent, Rule: ruleGate}
+	if r, ok := errors.AsType[*GateError](err); ok && r.Last != nil {
+		d.Class = r.Last.Decision.Class
+	}
+	d.Advice = adviceFor(d.Class, d.Retry)
+	return d
+}
+
+const ruleGate = "local: gate"
+
+// run goes on after the first attempt, which started at start if anybody wants to know.
+func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (*http.Response, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.abandon()
+		}
+	}()
+	sent, waited, from := c.request, time.Duration(0), SourceNone
 	for {
 		received := time.Now()
 		resp, err = oneOf(resp, err)
-		a := Attempt{N: len(c.attempts) + 1, Waited: waited, WaitFrom: from, Err: err}
+		c.held, c.upcoming, c.withdrawn = resp, nil, false
+		c.queued += pass.Queued
+		a := Attempt{N: len(c.attempts) + 1, Waited: waited, WaitFrom: from, Queued: pass.Queued, Err: err}
 		if !start.IsZero() {
 			a.Took = received.Sub(start)
 		}
 		if err == nil && resp.StatusCode < http.StatusBadRequest {
-			return c.succeed(a, resp), nil
+			c.report(sent, pass, nil)
+			resp = c.succeed(a, resp)
+			returned = true
+			return resp, nil
 		}
-		if inner := innerError(resp, err); inner != nil && len(c.attempts) == 0 {
+		c.judge(&a, resp)
+		pace := c.report(sent, pass, &a)
+		if inner := innerError(resp, err); inner != nil && len(c.attempts) == 0 && pass.Queued == 0 {
 			// A Transport further down has done all this.
+			c.served(&a.Decision)
+			returned = true
 			return resp, err
 		}
-		if err != nil {
-			a.Decision = c.t.Classifier.Err(err)
-		} else {
-			a.Decision = c.t.Classifier.Response(resp)
-			a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
-		}
 		c.attempts = append(c.attempts, a)
+		if c.firstFailed.IsZero() {
+			c.firstFailed = received
+		}
 
-		v := c.next(&a, resp, received)
+		v := c.next(&a, received, c.means(&a, resp), pace)
+		if v.stop == StopNone {
+			v.next, v.stop, v.err = c.again(&a)
+			c.upcoming = v.next
+		}
 		if v.stop != StopNone {
+			c.refund()
 			c.observe(&a, 0, SourceNone, true)
-			return c.end(&a, resp, &v)
+			resp, err = c.end(&a, resp, &v)
+			returned = true
+			return resp, err
 		}
 		waited, from = v.wait+v.jitter, v.from
 		c.observe(&a, waited, from, false)
 		if resp != nil {
 			drain(resp.Body)
 		}
-		if !sleep(c.first, waited-time.Since(received)) {
-			closeBody(v.next)
+		var stopped *verdict
+		if pass, stopped = c.wait(&v, waited-time.Since(received)); stopped != nil {
 			// Observers know of this attempt already.
-			return c.end(&a, nil, &verdict{stop: StopCanceled, retryAt: v.retryAt, err: ctxError(ctx)})
+			closeBody(v.next)
+			c.refund()
+			if stopped.stop == StopCanceled {
+				resp = nil
+			}
+			resp, err = c.end(&a, drained(resp), stopped)
+			returned = true
+			return resp, err
 		}
 		c.waited += waited
+		sent = v.next
 		start = time.Now()
 		resp, err = c.t.send(v.next)
+	}
+}
+
+// abandon frees what a call holds when a hook panics.
+func (c *call) abandon() {
+	if c.held != nil && c.held.Body != nil {
+		c.held.Body.Close()
+	}
+	closeBody(c.upcoming)
+	c.refund()
+}
+
+// judge completes an attempt that failed.
+func (c *call) judge(a *Attempt, resp *http.Response) {
+	if a.Err != nil {
+		a.Decision = c.t.Classifier.Err(a.Err)
+		return
+	}
+	a.Decision = c.t.Classifier.Response(resp)
+	a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
+}
+
+// report tells the gate what an attempt brought.
+func (c *call) report(sent *http.Request, pass Pass, failure *Attempt) Pace {
+	if c.t.Gate == nil {
+		return Unpaced
+	}
+	return c.t.Gate.Report(c.ctx, GateReport{Request: sent, Ticket: pass.Ticket, Failure: failure})
+}
+
+// wait waits for d, and then for the gate. It returns how the call ends if that does not come about.
+func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
+	if !sleep(c.ctx, c.request.Cancel, d) { //nolint:staticcheck // http.Client.Timeout still sets it for RoundTrippers it does not know
+		return Pass{}, &verdict{stop: StopCanceled, retryAt: v.retryAt, err: ctxError(c.ctx)}
+	}
+	if c.t.Gate == nil {
+		return Pass{}, nil
+	}
+	pass, err := c.t.Gate.Admit(c.ctx, Admission{Request: v.next, FirstFailed: c.firstFailed})
+	if err == nil {
+		return pass, nil
+	}
+	refused := c.refusedBy(err)
+	return Pass{}, &refused
+}
+
+// means returns what this call could do about the failure a.
+func (c *call) means(a *Attempt, resp *http.Response) means {
+	return means{
+		sendable:   resp != nil || sendable(c.current),
+		nested:     nested(c.request) || innerError(resp, a.Err) != nil,
+		changeable: c.t.MutateRequest != nil,
+		replayable: replayable(c.current),
+		repeatable: !hasBody(c.current) || c.current.GetBody != nil,
 	}
 }
 
@@ -273,90 +378,9 @@ func innerError(resp *http.Response, err error) *Error {
 	return ErrorOf(resp)
 }
 
-// next decides what follows from the failure a. It sends nothing and waits for nothing.
-func (c *call) next(a *Attempt, resp *http.Response, received time.Time) verdict {
-	d := &a.Decision
-	var v verdict
-	if d.Wait > 0 {
-		v.retryAt = received.Add(d.Wait)
-	}
-	if v.stop = c.refusal(a, resp); v.stop != StopNone {
-		return v
-	}
-	if c.pacer.policy == nil {
-		c.pacer = newPacer(c.first.Context(), c.t.NewBackOff, c.t.maxWait())
-	}
-	pause, ok := c.pacer.next()
-	switch {
-	case !ok:
-		v.stop = StopBackOff
-		return v
-	case d.Wait > 0:
-		v.wait, v.from = d.Wait, d.WaitFrom
-	case d.Retry == errcodes.RetryChanged:
-		// A changed request is a new one: nothing says that it comes too early.
-	default:
-		v.wait, v.from = min(pause, c.t.maxWait()), SourceBackoff
-	}
-	if v.wait > c.t.maxWait() {
-		v.stop = StopWait
-		return v
-	}
-	v.jitter = jitter(v.wait)
-	if deadline, ok := c.first.Context().Deadline(); ok {
-		left := deadline.Sub(received)
-		if v.wait >= left {
-			v.stop = StopDeadline
-			return v
-		}
-		v.jitter = min(v.jitter, (left-v.wait)/2)
-	}
-	v.next, v.stop, v.err = c.again(a)
-	return v
-}
-
-// refusal returns why there is no further attempt, whatever the wait; StopNone if there may be one.
-func (c *call) refusal(a *Attempt, resp *http.Response) Stop {
-	d := &a.Decision
-	switch {
-	case c.first.Context().Err() != nil:
-		return StopCanceled
-	case d.Vetoed && d.Safety == MaybeExecuted && !replayable(c.current):
-		return StopUnsafe
-	case d.Vetoed && (d.Rule == ruleVeto || d.Retry != errcodes.RetryNever && d.Retry != errcodes.RetryChanged):
-		return StopVeto
-	case d.Retry == errcodes.RetryNever, resp == nil && !sendable(c.current):
-		return StopNever
-	case nested(c.first) || innerError(resp, a.Err) != nil:
-		return StopNested
-	case d.Retry == errcodes.RetryChanged && c.t.MutateRequest == nil:
-		return StopUnchanged
-	case a.N >= c.t.maxAttempts():
-		return StopAttempts
-	case d.MaxAttempts > 0 && c.failures(d) >= d.MaxAttempts:
-		return StopClass
-	case d.Safety == MaybeExecuted && !c.t.ReplayAmbiguous && !replayable(c.current):
-		return StopUnsafe
-	case hasBody(c.current) && c.current.GetBody == nil:
-		return StopBody
-	}
-	return StopNone
-}
-
-// failures counts the attempts of this call that failed like d.
-func (c *call) failures(d *Decision) int {
-	n := 0
-	for i := range c.attempts {
-		if o := &c.attempts[i].Decision; o.Class == d.Class && o.Retry == d.Retry {
-			n++
-		}
-	}
-	return n
-}
-
 // again makes the request of the next attempt.
 func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
-	ctx := context.WithValue(c.first.Context(), attemptKey{}, a.N)
+	ctx := context.WithValue(c.ctx, attemptKey{}, a.N)
 	req := c.current.WithContext(ctx)
 	req.Header = c.current.Header.Clone()
 	if hasBody(c.current) {
@@ -392,23 +416,26 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 
 // succeed hands out a response that came after failures, with the history behind it.
 func (c *call) succeed(a Attempt, resp *http.Response) *http.Response {
-	a.Status = resp.StatusCode
-	a.RequestID = resp.Header.Get("X-Request-Id")
-	if a.RequestID == "" {
-		a.RequestID = resp.Header.Get("Request-Id")
-	}
+	a.Status, a.RequestID = resp.StatusCode, requestID(resp.Header)
 	c.attempts = append(c.attempts, a)
+	c.budget.Deposit(c.ctx, BudgetDeposit{})
 	c.observe(&a, 0, SourceNone, true)
 	c.done(nil)
-	return c.attach(resp, nil)
+	earlier := c.attempts[:len(c.attempts)-1]
+	if b, ok := resp.Body.(*timedBody); ok {
+		b.earlier = earlier
+	}
+	resp = c.attach(resp, nil)
+	if c.t.StreamErrors {
+		resp = c.t.watch(resp, earlier)
+	}
+	return resp
 }
 
 // end ends a call that failed: with the response if there is one, else with an error.
 func (c *call) end(a *Attempt, resp *http.Response, v *verdict) (*http.Response, error) {
-	e := &Error{Decision: a.Decision, Stop: v.stop, Attempts: c.attempts, RetryAt: v.retryAt, Err: a.Err}
-	if v.err != nil {
-		e.Err = errors.Join(a.Err, v.err)
-	}
+	c.served(&a.Decision)
+	e := c.failed(a, v)
 	c.done(e)
 	if resp == nil {
 		return nil, e
@@ -433,48 +460,6 @@ func (c *call) attach(resp *http.Response, e *Error) *http.Response {
 	return &r
 }
 
-func (c *call) observe(a *Attempt, wait time.Duration, from Source, last bool) {
-	if c.t.Observer != nil {
-		c.t.Observer.Attempt(c.first.Context(), &AttemptEvent{Attempt: *a, Wait: wait, WaitFrom: from, Last: last})
-	}
-}
-
-func (c *call) done(e *Error) {
-	if c.t.Observer != nil {
-		c.t.Observer.Done(c.first.Context(), &DoneEvent{Attempts: c.attempts, Waited: c.waited, Err: e})
-	}
-}
-
-// sleep waits for d; false if the request was cancelled first.
-func sleep(req *http.Request, d time.Duration) bool {
-	ctx := req.Context()
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	case <-req.Cancel: //nolint:staticcheck // http.Client.Timeout still sets it for RoundTrippers it does not know
-		return false
-	}
-}
-
-// ctxError returns the error of a wait that was cut short, with its cause.
-func ctxError(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		return context.Canceled
-	}
-	if cause := context.Cause(ctx); !errors.Is(cause, err) {
-		return fmt.Errorf("%w: %w", err, cause)
-	}
-	return err
-}
-
 // nested reports whether a retry loop around this call is at its second attempt or beyond.
 func nested(req *http.Request) bool {
 	if ResendCount(req.Context()) > 0 {
@@ -496,14 +481,6 @@ func replayable(req *http.Request) bool {
 // sendable reports whether the request could ever have been sent over HTTP.
 func sendable(req *http.Request) bool {
 	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https")
-}
-
-func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
-
-func closeBody(req *http.Request) {
-	if req != nil && req.Body != nil {
-		req.Body.Close()
-	}
 }
 
 // keyed returns a copy of req with a fresh Idempotency-Key.

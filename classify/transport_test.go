@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,11 +25,12 @@ import (
 
 // answer is one scripted answer of a fakeServer.
 type answer struct {
-	status int
-	header map[string]string
-	body   string
-	err    error
-	took   time.Duration
+	status  int
+	header  map[string]string
+	headers http.Header // further ones
+	body    string
+	err     error
+	took    time.Duration
 }
 
 // fakeServer is a RoundTripper that gives scripted answers, the last one for ever, and keeps count.
@@ -87,6 +89,7 @@ func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	for k, v := range a.header {
 		h.Set(k, v)
 	}
+	maps.Copy(h, a.headers)
 	s.mu.Lock()
 	s.open++
 	s.mu.Unlock()
@@ -470,7 +473,7 @@ func TestTransportAttemptTimeout(t *testing.T) {
 		require.Len(t, attempts, 3)
 		require.Equal(t, errcodes.ClassTimeout, attempts[0].Decision.Class)
 		require.Equal(t, MaybeExecuted, attempts[0].Decision.Safety)
-		require.ErrorContains(t, attempts[0].Err, "no answer within 10s")
+		require.ErrorContains(t, attempts[0].Err, "no complete answer within 10s")
 
 		// A POST may have been executed, and is not sent again.
 		s.times = nil

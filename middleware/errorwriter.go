@@ -209,7 +209,11 @@ func (x *response) answer(ew *ErrorWriter, w http.ResponseWriter, rep *report, v
 	case x.status != 0:
 		rep.outcome = x.interrupt(v)
 	case x.owns(w):
-		rep.hint = ew.write((*unguarded)(x), x.headerForError(), &x.ctx, &rep.facts, v)
+		h := x.headerForError()
+		if v.row.Code == errcodes.Timeout && x.clock != nil {
+			x.clock.part(h) // the handler was quicker than the clock
+		}
+		rep.hint = ew.write((*unguarded)(x), h, &x.ctx, &rep.facts, v)
 		rep.outcome, rep.sent, x.closed = Answered, v.row.Status, true
 	default:
 		// Somebody wrapped the writer and wants to see what passes. Whatever stands between decides when it writes, so
@@ -249,11 +253,14 @@ func (x *response) interrupt(v *verdict) Outcome {
 	buf := buffers.Get().(*buffer) //nolint:forcetypeassert // Nothing else is put there.
 	defer buf.free()
 	buf.b = appendErrorEvent(buf.b[:0], form, v, x.ctx.id)
-	if _, err := x.base.Write(buf.b); err != nil {
+	_, err := x.base.Write(buf.b)
+	if err == nil {
+		err = x.flush()
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		x.abort = true
 		return Aborted
 	}
-	_ = x.flush()
 	return Event
 }
 

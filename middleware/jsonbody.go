@@ -283,10 +283,6 @@ func (c *bodyRules) read(w http.ResponseWriter, r *http.Request, mem *memory) er
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	if x := responseFrom(r.Context()); x != nil && x.clock != nil {
-		x.clock.reading.Store(true)
-		defer x.clock.reading.Store(false)
-	}
 	if r.ContentLength > c.limit {
 		if r.Header.Get("Expect") == "" {
 			drain(w, r)

@@ -47,6 +47,7 @@ type response struct {
 	tail     [4]byte
 	body     bool // something of the body was written
 	sse      bool // the answer is an event stream in the clear
+	duplex   bool // the handler reads the body beside the answer
 	closed   bool // nothing more is written
 	timedOut bool // closed by a Timeout
 	abort    bool // the connection has to break
@@ -302,6 +303,17 @@ func (x *response) flush() error {
 		return nil
 	}
 	return http.NewResponseController(x.base).Flush()
+}
+
+// EnableFullDuplex is what [http.ResponseController] calls.
+func (x *response) EnableFullDuplex() error {
+	err := http.NewResponseController(x.base).EnableFullDuplex()
+	if err == nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.duplex = true
+	}
+	return err
 }
 
 // Flush implements http.Flusher.

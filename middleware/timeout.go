@@ -26,6 +26,10 @@ import (
 // [http.ErrHandlerTimeout], and a panic is only logged. It holds what it holds until it returns, so a server whose handlers ignore
 // their contexts needs [ErrorWriter.LimitConcurrency] inside of the Timeout. A write that a stuck caller blocks is ended by a write deadline, a read of
 // the body by a read deadline.
+//
+// The connection goes on to serve further requests if the handler had read the body to its end. If not, an HTTP/1.1 answer that begins with the bound says
+// Connection: close, and one that had begun is broken off behind its last event unless the server has dealt with the rest of the body. HTTP/2 loses the
+// stream at most.
 type Timeout struct {
 	// FirstByte bounds the time until the answer begins.
 	FirstByte time.Duration
@@ -66,26 +70,31 @@ func (ew *ErrorWriter) limitTime(limits Timeout, next http.Handler, w http.Respo
 	}
 	c := &clock{
 		x: x, ew: ew, registry: x.registryOf(ew, r), limits: limits, cancel: cancel, facts: factsOf(r),
-		body: r.ContentLength != 0, http1: r.ProtoMajor == 1, start: time.Now(), struck: make(chan struct{}),
+		body: guestBodyOf(r), http1: r.ProtoMajor == 1, start: time.Now(), struck: make(chan struct{}),
 	}
 	c.ctx, c.asked, c.request = ctx, askedBy(r), nil
 	if !x.arm(c) {
 		next.ServeHTTP(w, r)
 		return
 	}
-	defer x.disarm(c)
 	g := &guest{c: c, w: w, header: x.private, direct: x.owns(w), done: make(chan struct{})}
 	g.hijack.guest = g
 	r = r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
-		g.body = &guestBody{rc: r.Body}
-		r.Body = g.body
+	if c.body != nil {
+		r.Body = c.body
 	}
 	go g.run(next, g.writer(), r)
 	select {
 	case <-g.done:
 	case <-c.struck:
 	}
+	if x.disarm(c) {
+		<-c.struck // the handler may have been quicker; who observes the request wants to be told before it ends
+		if c.body != nil {
+			c.body.settle()
+		}
+	}
+	c.linger()
 	g.leave()
 }
 
@@ -96,7 +105,6 @@ type guest struct {
 	header http.Header // only the guest touches it
 	direct bool        // nothing stands between the writer and the response
 	hijack guestHijackable
-	body   *guestBody // nil for none
 	done   chan struct{}
 
 	mu    sync.Mutex
@@ -107,38 +115,71 @@ type guest struct {
 
 type guestHijackable struct{ *guest }
 
-// guestBody is the body of a guest's request. net/http must not find a read under way when it takes the body back: it would
-// lift the read deadline that ends the read, and wait for ever.
+// guestBody is the body of a guest's request, which comes from the connection. When a bound has struck, net/http must not find a read under way as it takes
+// the body back: it would lift the read deadline that ends the read, and wait for ever.
 type guestBody struct {
-	mu sync.Mutex
-	rc io.ReadCloser // nil once the request is over
+	rc io.ReadCloser
+
+	left    atomic.Bool // the request is over, no read begins any more
+	reading atomic.Bool // set before left is looked at, so that whoever sets left sees every read that did not
+	ended   atomic.Bool // the guest has read all of it
+	deaf    atomic.Bool // no deadline can end a read
+
+	mu sync.Mutex // held while a read is under way
+}
+
+// guestBodyOf returns the body of r, nil for none and for one that is in memory: only one that still comes from the connection can hold anybody up.
+func guestBodyOf(r *http.Request) *guestBody {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil
+	}
+	if _, ok := r.Body.(*bufferedBody); ok {
+		return nil
+	}
+	return &guestBody{rc: r.Body}
 }
 
 // Read implements io.Reader.
 func (b *guestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.rc == nil {
+	b.reading.Store(true)
+	defer b.reading.Store(false)
+	if b.left.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.rc.Read(p)
+	n, err := b.rc.Read(p)
+	if err == io.EOF { // readers return it bare; a wrapped one is a failure
+		b.ended.Store(true)
+	}
+	return n, err
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. That of net/http reads on for the end of the body.
 func (b *guestBody) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.rc == nil {
+	b.reading.Store(true)
+	defer b.reading.Store(false)
+	if b.left.Load() {
 		return nil
 	}
 	return b.rc.Close()
 }
 
-func (b *guestBody) leave() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.rc = nil
+// settle returns when no read is under way, after left was set and a deadline.
+func (b *guestBody) settle() {
+	if !b.deaf.Load() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+	}
 }
+
+// open reports whether some of the body may still be on the connection. It is true a moment too long, never too short.
+func (b *guestBody) open() bool { return b != nil && !b.ended.Load() }
+
+// underWay reports whether the guest waits for the body.
+func (b *guestBody) underWay() bool { return b != nil && b.reading.Load() }
 
 // relayedPanic is a panic of a guest on the goroutine of its request.
 type relayedPanic struct {
@@ -177,10 +218,11 @@ func (g *guest) writer() http.ResponseWriter {
 	return g
 }
 
-// leave takes writer and body away from the guest and raises its panic, if there was one in time.
+// leave takes writer and body away from the guest and raises its panic, if there was one in time. A read that the guest left to a goroutine of its own is
+// the server's to end, as without a Timeout.
 func (g *guest) leave() {
-	if g.body != nil {
-		g.body.leave()
+	if g.c.body != nil {
+		g.c.body.left.Store(true)
 	}
 	g.mu.Lock()
 	g.w = nil
@@ -275,7 +317,8 @@ func (x *response) arm(c *clock) bool {
 	return true
 }
 
-func (x *response) disarm(c *clock) {
+// disarm ends c and reports whether it has struck.
+func (x *response) disarm(c *clock) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	c.stop()
@@ -284,10 +327,10 @@ func (x *response) disarm(c *clock) {
 		x.publish()
 	}
 	x.private = nil
+	return x.timedOut
 }
 
-// clock watches over one response. Its fields are guarded by the response's mu, but for those that never change and the
-// atomic ones.
+// clock watches over one response. Its fields are guarded by the response's mu, but for those that never change.
 type clock struct {
 	facts
 
@@ -297,14 +340,14 @@ type clock struct {
 	limits   Timeout
 	cancel   context.CancelCauseFunc
 	start    time.Time
-	body     bool // the request has one
+	body     *guestBody // nil for none that comes from the connection
 	http1    bool
-	struck   chan struct{} // closed when the request was answered by the clock
+	struck   chan struct{} // closed when the clock has answered the request and told of it
 
 	timer   *time.Timer
 	last    time.Time // of the last write, or of the beginning
 	stopped bool
-	reading atomic.Bool // the body is being read
+	parting bool // the caller was told that the connection closes, and may still be sending the body
 }
 
 // next returns how long it is until the nearest bound.
@@ -360,14 +403,14 @@ func (c *clock) due(now time.Time) error {
 }
 
 // stuck is how long a write may take that a bound finds under way.
-const stuck = 200 * time.Millisecond
+const stuck = 500 * time.Millisecond
 
 // strike is the timer.
 func (c *clock) strike() {
 	x := c.x
 	if !x.mu.TryLock() {
-		// A write is under way. If it is stuck, the caller does not read, and only a deadline ends it.
-		rescue := time.AfterFunc(stuck, func() { _ = http.NewResponseController(x.base).SetWriteDeadline(time.Now()) })
+		// A write is under way, and may be stuck.
+		rescue := c.rescue()
 		x.mu.Lock()
 		rescue.Stop()
 	}
@@ -381,42 +424,74 @@ func (c *clock) strike() {
 		return
 	}
 	cause := &errcodes.Error{Code: errcodes.Timeout, Err: reason}
-	if x.status == 0 && c.reading.Load() {
+	if x.status == 0 && c.body.underWay() {
 		cause.Code = errcodes.RequestTimeout
 	}
 	v := decide(context.Background(), x.ctx.Context, c.registry, cause)
-	rep := c.refuse(&v)
+	rep := c.refuse(&v, now)
 	x.mu.Unlock()
 	c.cancel(cause)
-	if c.body {
-		// The guest may be reading, and net/http waits for it before it ends the request.
-		_ = http.NewResponseController(x.base).SetReadDeadline(now)
-	}
-	close(c.struck)
 	if rep != nil {
 		c.ew.tell(rep, &v)
+	}
+	close(c.struck)
+}
+
+// rescue ends a write that is stuck, unless it is stopped: when the caller does not read, or when net/http waits for the rest of the body before it sends
+// the header, to announce the end of the connection in it. Only a deadline ends either, and with it the connection.
+func (c *clock) rescue() *time.Timer {
+	return time.AfterFunc(stuck, func() {
+		now := time.Now()
+		if c.http1 && c.body.open() {
+			c.endReads(now)
+			now = now.Add(stuck)
+		}
+		_ = http.NewResponseController(c.x.base).SetWriteDeadline(now)
+	})
+}
+
+// endReads ends reads of the body, the one that is under way and those to come.
+func (c *clock) endReads(now time.Time) {
+	if http.NewResponseController(c.x.base).SetReadDeadline(now) != nil {
+		c.body.deaf.Store(true)
 	}
 }
 
 // refuse answers on the goroutine of the timer. x.mu is held.
-func (c *clock) refuse(v *verdict) *report {
+func (c *clock) refuse(v *verdict, now time.Time) *report {
 	x := c.x
 	rep := &report{facts: c.facts, c: &x.ctx, start: x.start, outcome: Unsent, sent: x.status}
 	first := !x.refused
 	x.refused = true
+	if c.body != nil {
+		c.body.left.Store(true)
+	}
+	// A read deadline on an HTTP/1.1 connection is not for the body alone: once net/http has the whole body it watches the connection for a caller who leaves,
+	// and takes the deadline for that, so that this request and every later one on the connection is cancelled. So it is set only where
+	// the connection is given up, and where the caller knows.
+	open := c.body.open()
 	switch {
 	case v.gone:
 		x.closed, x.abort = true, true
 	case x.status != 0:
+		// With its header net/http has read the rest of the body, or announced the end of the connection. Where it did neither, the rest of the body would be
+		// read as the next request.
+		lost := c.http1 && open && (x.duplex || c.body.underWay())
+		if lost || open && !c.http1 {
+			c.endReads(now)
+		}
+		rescue := c.rescue()
 		rep.outcome = x.interrupt(v)
+		x.abort = !rescue.Stop() || lost || x.abort
 	default:
 		h := x.base.Header()
-		if c.http1 && c.body {
-			h["Connection"] = valueClose // or net/http would read the rest of the body first
-		}
+		c.part(h)
 		rep.hint = c.ew.write((*unguarded)(x), h, &x.ctx, &c.facts, v)
 		_ = x.flush()
 		rep.outcome, rep.sent, x.closed = Answered, v.row.Status, true
+	}
+	if open && (x.status == 0 || c.parting || !c.http1) {
+		c.endReads(now)
 	}
 	x.timedOut = true
 	c.stopped = true
@@ -428,3 +503,23 @@ func (c *clock) refuse(v *verdict) *report {
 	}
 	return rep
 }
+
+// part announces the end of the connection in an answer that has not begun, if the body is not read to its end: net/http would read the rest before it
+// answers, however long that takes.
+func (c *clock) part(h http.Header) {
+	if c.http1 && c.body.open() {
+		h["Connection"] = valueClose
+		c.parting = true
+	}
+}
+
+// linger gives a caller that was told of the end of the connection the time to finish sending. A connection that is closed with unread bytes is reset, and the
+// reset can overtake the answer; net/http reads some of them, as long as the deadline lets it.
+func (c *clock) linger() {
+	if c.parting {
+		_ = http.NewResponseController(c.x.base).SetReadDeadline(time.Now().Add(lingerTime))
+	}
+}
+
+// lingerTime is short: who has not sent a body in time was told so, and nothing is lost but the telling.
+const lingerTime = 200 * time.Millisecond

@@ -212,7 +212,7 @@ func TestDecideStatus(t *testing.T) {
 func TestCauseTextSurvivesEverything(t *testing.T) {
 	require.Empty(t, causeText(nil))
 	require.Equal(t, "x", causeText(errors.New("x")))
-	require.Contains(t, causeText((*errcodes.Error)(nil)), "panicked")
+	require.Contains(t, causeText(panicky{}), "panicked")
 	long := causeText(errors.New(strings.Repeat("é", maxCause)))
 	require.LessOrEqual(t, len(long), maxCause+len(" (truncated)"))
 	require.True(t, strings.HasSuffix(long, " (truncated)"))
@@ -222,3 +222,4 @@ func TestCauseTextSurvivesEverything(t *testing.T) {
 type panicky struct{}
 
 func (panicky) String() string { panic("no") }
+func (panicky) Error() string  { panic("no") }

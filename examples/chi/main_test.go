@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/errwire/errwire/errcodes"
 	"github.com/errwire/errwire/examples/nethttp/provider"
+	"github.com/errwire/errwire/internal/reachable"
 	"github.com/errwire/errwire/middleware"
 )
 
@@ -73,12 +75,12 @@ func TestChiAnswersAsServeMuxDoes(t *testing.T) {
 			}
 			mux := httptest.NewServer(fresh().Handler())
 			defer mux.Close()
-			chi := httptest.NewServer(router(fresh()))
-			defer chi.Close()
+			onChi := httptest.NewServer(router(fresh()))
+			defer onChi.Close()
 			for _, name := range slices.Sorted(maps.Keys(requests)) {
 				t.Run(name, func(t *testing.T) {
 					want, wantBody := send(t, mux, name)
-					got, gotBody := send(t, chi, name)
+					got, gotBody := send(t, onChi, name)
 					require.Equal(t, want.StatusCode, got.StatusCode, gotBody)
 					require.Equal(t, wantBody, gotBody)
 					require.Equal(t, headers(want), headers(got))
@@ -128,6 +130,21 @@ func headers(resp *http.Response) http.Header {
 		h.Set("Allow", allow)
 	}
 	return h
+}
+
+// Every error that a request can meet has the provider's shape on chi as it has on ServeMux: it is the same table.
+func TestEveryReachableErrorIsShaped(t *testing.T) {
+	reachable.Test(t, func(routes []reachable.Route) http.Handler {
+		r := chi.NewRouter()
+		for _, route := range routes {
+			if route.Method == "" {
+				r.Handle(route.Path, route.Handler)
+			} else {
+				r.Method(route.Method, route.Path, route.Handler)
+			}
+		}
+		return r
+	})
 }
 
 func TestServeUntilInterrupted(t *testing.T) {

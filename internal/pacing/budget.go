@@ -12,17 +12,20 @@ const (
 	DefaultBurst = 10
 )
 
-// tokenUnit is one token in the fixed-point arithmetic of Budget.
-const tokenUnit = 1 << 20
+// tokenUnit is one token in the fixed-point arithmetic of Budget. It is decimal, as ratios are: five times 0.2 are one token.
+const tokenUnit = 1_000_000
 
 // maxTokens bounds Burst and Ratio, so that the arithmetic cannot overflow.
 const maxTokens = 1 << 30
 
-// Budget bounds the retries of everybody who shares it: a token bucket that starts full. A first attempt puts in Ratio tokens, a
-// retry takes one, so that there are at most Ratio retries per request, plus Burst once. The zero value is ready to use and
-// holds the defaults. It is safe for concurrent use, takes no lock, and must not be copied after first use.
+// Budget bounds the retries of everybody who shares it: a token bucket that starts full. A call that the server served puts in Ratio
+// tokens, a retry takes one, so that there are at most Ratio retries per call, plus Burst once. While nothing is served nothing is put
+// in: an outage sees the burst and then no retry at all, and its end does not meet the retries of its last second. That is also what
+// gRPC's retry throttling does.
+//
+// The zero value is ready to use and holds the defaults. It is safe for concurrent use, takes no lock, and must not be copied after first use.
 type Budget struct {
-	// Ratio is the number of retries that each request pays for; 0 means 0.2, a negative number or NaN none at all.
+	// Ratio is the number of retries that each served call pays for; 0 means 0.2, a negative number or NaN none at all.
 	Ratio float64
 	// Burst is how many retries may be saved up; 0 means 10, a negative number none at all.
 	Burst int
@@ -31,7 +34,7 @@ type Budget struct {
 	spent atomic.Int64
 }
 
-// Deposit accounts for one first attempt. On a full bucket, the usual state, it is a load.
+// Deposit accounts for one call that the server served, or refused for what it asked. On a full bucket, the usual state, it is a load.
 func (b *Budget) Deposit() {
 	for {
 		spent := b.spent.Load()
@@ -75,10 +78,9 @@ func (b *Budget) Left() float64 {
 func (b *Budget) deposit() int64 {
 	switch {
 	case b.Ratio == 0:
-		ratio := float64(DefaultRatio)
-		return int64(ratio * tokenUnit)
+		return DefaultRatio * tokenUnit
 	case b.Ratio > 0:
-		return int64(min(b.Ratio, maxTokens) * tokenUnit)
+		return int64(math.Round(min(b.Ratio, maxTokens) * tokenUnit))
 	}
 	return 0 // negative, or no number
 }

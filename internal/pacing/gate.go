@@ -29,8 +29,9 @@ type Gate struct {
 	// MaxRetryWait is how long a caller waits for a further attempt after the server refused one, beyond the wait that the
 	// server stated; 0 means 60 s. Those callers go first: they have waited longest.
 	MaxRetryWait time.Duration
-	// Park is how long callers wait through an outage, until the last of them has left after it; 0 means
-	// not at all. While the server is down, one of them a second is let through to see.
+	// Park is how long a call waits through an outage, counted from its beginning or its first failure; 0 means not
+	// at all. While the server is down, one caller a second is let through to see; afterwards they leave at the
+	// rate at which they came, until the last of them has left.
 	Park time.Duration
 	// MaxScopes is how many scopes are remembered; 0 means 1,000. Beyond it the one refused longest ago is forgotten.
 	MaxScopes int
@@ -47,17 +48,19 @@ type Gate struct {
 type Ticket struct {
 	scope *scope
 	seq   uint64
+	left  time.Duration // since the scope's epoch
 }
 
 // Active reports whether any scope is paced or closed. While it is false there is no need to know the scope
 // of a request, nor to call Wait, nor to report a success.
 func (g *Gate) Active() bool { return g.active.Load() != 0 }
 
-// Wait waits until the caller may send one attempt within the scope key; again says that it was refused before. It
-// returns a *[Refusal] if the caller may not send. Callers leave in the order in which they came, those that come again first.
+// Wait waits until the caller may send one attempt within the scope key. since is zero for the first attempt of a call, else when
+// the first one failed. It returns a *[Refusal] if the caller may not send. Callers leave in the order in which they
+// came, those that come again first.
 //
 // Whoever gets a Ticket must [Gate.Report] what came of it.
-func (g *Gate) Wait(ctx context.Context, key string, again bool) (Ticket, error) {
+func (g *Gate) Wait(ctx context.Context, key string, since time.Time) (Ticket, error) {
 	if !g.Active() {
 		return Ticket{}, nil
 	}
@@ -67,7 +70,7 @@ func (g *Gate) Wait(ctx context.Context, key string, again bool) (Ticket, error)
 	if sc == nil {
 		return Ticket{}, nil
 	}
-	return sc.wait(ctx, again)
+	return sc.wait(ctx, since)
 }
 
 // Report tells the Gate what the attempt with ticket t brought. It returns whether the scope is paced because of it,
@@ -85,12 +88,27 @@ func (g *Gate) Report(key string, t Ticket, o Outcome) bool {
 		if sc == nil {
 			return false
 		}
-		if paced, ok := sc.report(t.seq, o); ok {
+		if paced, ok := sc.report(t, o); ok {
 			return paced
 		}
 		t = Ticket{}
 	}
 	return false
+}
+
+// Parked reports whether the callers of the scope key are waiting for the end of an outage. A call whose attempt was refused
+// then waits on without end of its own: its attempts are the probes of all, and Park bounds it.
+func (g *Gate) Parked(key string) bool {
+	if !g.Active() {
+		return false
+	}
+	sc := g.scope(key, false)
+	if sc == nil {
+		return false
+	}
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	return sc.parked
 }
 
 // scope finds a scope, or makes it.
@@ -116,7 +134,7 @@ func (g *Gate) scope(key string, create bool) *scope {
 	if len(g.scopes) >= max(orDefault(g.MaxScopes, DefaultMaxScopes), 1) && !g.evict() {
 		return nil
 	}
-	sc = &scope{gate: g, key: key, state: state{l: g.limits}}
+	sc = &scope{gate: g, key: key, epoch: time.Now(), state: state{l: g.limits}}
 	g.scopes[key] = sc
 	g.active.Add(1)
 	return sc

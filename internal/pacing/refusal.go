@@ -36,7 +36,7 @@ func (r Reason) String() string {
 
 // Refusal is the error of a caller whom the Gate did not let through: nothing was sent. Its text says that it is
 // local; what the server said last stands behind it.
-type Refusal struct {
+type Refusal struct { //nolint:errname // it is one, in the words of the domain; classify has the type that callers see
 	// Reason is why.
 	Reason Reason
 	// RetryAt is when a turn is to be expected; zero if that is unknown.
@@ -74,5 +74,5 @@ func (r *Refusal) Unwrap() []error {
 
 // Is reports a turn after the deadline as [context.DeadlineExceeded], although the deadline has not come yet.
 func (r *Refusal) Is(target error) bool {
-	return target == context.DeadlineExceeded && r.Reason == Deadline //nolint:errorlint // the sentinel itself
+	return target == context.DeadlineExceeded && r.Reason == Deadline
 }

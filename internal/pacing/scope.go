@@ -8,12 +8,15 @@ import (
 
 // scope is the shell around one state: its lock, its queues and its timer. A forgotten scope is gone and never comes back.
 type scope struct {
-	gate *Gate
-	key  string
+	gate  *Gate
+	key   string
+	epoch time.Time // what tickets count from
 
 	mu sync.Mutex
 	state
-	first, again queue // callers before their first attempt, and after a refused one
+	first, again queue     // callers before their first attempt, and after a failed one
+	soonest      time.Time // when the first of again has waited too long
+	wasParked    bool      // what soonest was worked out for
 	cause        error
 	gone         bool
 	timer        *time.Timer
@@ -25,8 +28,9 @@ type waiter struct {
 	prev, next *waiter
 	queue      *queue // nil: it is in none
 	began      time.Time
+	since      time.Time // see state.limit
 	ready      chan struct{}
-	seq        uint64
+	ticket     Ticket
 	refused    *Refusal
 }
 
@@ -64,48 +68,54 @@ func (q *queue) remove(w *waiter) {
 
 func (sc *scope) waiting() int { return sc.first.n + sc.again.n }
 
-func (sc *scope) wait(ctx context.Context, again bool) (Ticket, error) {
+// wait is [Gate.Wait]. It keeps the stack shallow, since in a crowd there are thousands of them: that is why waiters are allocated here.
+func (sc *scope) wait(ctx context.Context, since time.Time) (Ticket, error) {
 	if err := ctx.Err(); err != nil {
 		return Ticket{}, &Refusal{Reason: Canceled, Err: err}
 	}
-	deadline, _ := ctx.Deadline()
+	w := &waiter{since: since}
 	sc.mu.Lock()
 	if sc.gone {
 		sc.mu.Unlock()
 		return Ticket{}, nil
 	}
-	now := time.Now()
-	sc.release(now)
-	queue, ahead := &sc.first, sc.waiting()
-	if again {
-		queue, ahead = &sc.again, sc.again.n
-	}
-	v := sc.arrive(now, again, ahead, sc.waiting(), deadline)
-	if v.admit {
-		t := Ticket{sc, sc.take(now, false)}
-		sc.arm(now)
-		sc.mu.Unlock()
-		return t, nil
-	}
-	if v.reason != 0 {
-		err := &Refusal{Reason: v.reason, RetryAt: v.at, Cause: sc.cause}
-		sc.mu.Unlock()
-		return Ticket{}, err
-	}
-	w := &waiter{began: now, ready: make(chan struct{})}
-	queue.push(w)
-	sc.arm(now)
+	sc.enter(ctx, w)
 	sc.mu.Unlock()
-
-	select {
-	case <-w.ready:
-	case <-ctx.Done():
-		return sc.leave(ctx, w)
+	if w.ready != nil {
+		select {
+		case <-w.ready:
+		case <-ctx.Done():
+			return sc.leave(ctx, w)
+		}
 	}
 	if w.refused != nil {
 		return Ticket{}, w.refused
 	}
-	return Ticket{sc, w.seq}, nil
+	return w.ticket, nil
+}
+
+// enter admits or refuses a caller, or puts it into a queue.
+func (sc *scope) enter(ctx context.Context, w *waiter) {
+	w.began = time.Now()
+	sc.release(w.began)
+	queue, ahead := &sc.first, sc.waiting()
+	if !w.since.IsZero() {
+		queue, ahead = &sc.again, sc.again.n
+	}
+	deadline, _ := ctx.Deadline()
+	switch v := sc.arrive(w.began, w.since, ahead, sc.waiting(), deadline); {
+	case v.admit:
+		w.ticket = Ticket{sc, sc.take(w.began, false), w.began.Sub(sc.epoch)}
+	case v.reason != 0:
+		w.refused = &Refusal{Reason: v.reason, RetryAt: v.at, Cause: sc.cause}
+	default:
+		w.ready = make(chan struct{})
+		queue.push(w)
+		if limit := sc.limit(w.began, w.since); !w.since.IsZero() && (sc.again.n == 1 || limit.Before(sc.soonest)) {
+			sc.soonest = limit
+		}
+	}
+	sc.arm(w.began)
 }
 
 // leave takes a caller whose context ended out of its queue, or gives back the turn it has just got.
@@ -125,7 +135,7 @@ func (sc *scope) leave(ctx context.Context, w *waiter) (Ticket, error) {
 }
 
 // report returns false as its second result if the scope is gone.
-func (sc *scope) report(seq uint64, o Outcome) (bool, bool) {
+func (sc *scope) report(t Ticket, o Outcome) (bool, bool) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	if sc.gone {
@@ -135,7 +145,10 @@ func (sc *scope) report(seq uint64, o Outcome) (bool, bool) {
 	if o.Kind == Slower || o.Kind == Down {
 		sc.cause = o.Err
 	}
-	paced := sc.state.report(now, seq, o)
+	if o.Kind == OK && t.scope == sc {
+		sc.answered(now.Sub(sc.epoch) - t.left)
+	}
+	paced := sc.state.report(now, t.seq, o)
 	sc.release(now)
 	sc.arm(now)
 	return paced, true
@@ -145,8 +158,7 @@ func (sc *scope) report(seq uint64, o Outcome) (bool, bool) {
 func (sc *scope) release(now time.Time) {
 	for {
 		sc.tick(now)
-		sc.expire(now, &sc.again, true)
-		sc.expire(now, &sc.first, false)
+		sc.expire(now)
 		w := sc.head()
 		if w == nil {
 			sc.drained()
@@ -156,21 +168,41 @@ func (sc *scope) release(now time.Time) {
 			return
 		}
 		w.queue.remove(w)
-		w.seq = sc.take(now, true)
+		w.ticket = Ticket{sc, sc.take(now, true), now.Sub(sc.epoch)}
 		close(w.ready)
 	}
 }
 
-// expire refuses the callers at the head of q that waited too long. Those behind them came later.
-func (sc *scope) expire(now time.Time, q *queue, again bool) {
-	for w := q.head; w != nil && !sc.limit(w.began, again).After(now); w = q.head {
-		w.refused = &Refusal{Reason: TooLong, RetryAt: sc.expect(now, sc.turn(now), sc.waiting()), Cause: sc.cause}
-		if sc.mode == closed {
-			w.refused.Reason = Closed
-		}
-		q.remove(w)
-		close(w.ready)
+// expire refuses the callers that waited too long.
+func (sc *scope) expire(now time.Time) {
+	for w := sc.first.head; w != nil && !sc.limit(w.began, w.since).After(now); w = sc.first.head {
+		sc.refuse(now, w) // those behind it came later
 	}
+	if sc.again.n == 0 || sc.wasParked == sc.parked && sc.soonest.After(now) {
+		return
+	}
+	// In an outage these are bounded by the beginnings of their calls, which are in no order.
+	sc.wasParked = sc.parked
+	sc.soonest = time.Time{}
+	for w := sc.again.head; w != nil; {
+		next, limit := w.next, sc.limit(w.began, w.since)
+		switch {
+		case !limit.After(now):
+			sc.refuse(now, w)
+		case sc.soonest.IsZero() || limit.Before(sc.soonest):
+			sc.soonest = limit
+		}
+		w = next
+	}
+}
+
+func (sc *scope) refuse(now time.Time, w *waiter) {
+	w.refused = &Refusal{Reason: TooLong, RetryAt: sc.expect(now, sc.turn(now), sc.waiting()), Cause: sc.cause}
+	if sc.mode == closed {
+		w.refused.Reason = Closed
+	}
+	w.queue.remove(w)
+	close(w.ready)
 }
 
 // head returns whose turn is next. Those who were refused before go first, except that a probe, which is likely to fail, is
@@ -184,24 +216,31 @@ func (sc *scope) head() *waiter {
 
 // arm sets the timer to the next time at which something happens by itself.
 func (sc *scope) arm(now time.Time) {
-	at := sc.idle()
-	if sc.waiting() > 0 {
-		at = sc.turn(now)
-		if w := sc.first.head; w != nil {
-			at = earlier(at, sc.limit(w.began, false))
-		}
-		if w := sc.again.head; w != nil {
-			at = earlier(at, sc.limit(w.began, true))
-		}
-	}
-	if sc.timer == nil {
+	at := sc.wake(now)
+	switch {
+	case sc.timer == nil:
 		sc.timer = time.AfterFunc(at.Sub(now), sc.fire)
-	} else if sc.armed.After(now) && !sc.armed.After(at) {
+	case sc.armed.After(now) && !sc.armed.After(at):
 		return // it fires early enough, and then arms itself again
-	} else {
+	default:
 		sc.timer.Reset(at.Sub(now))
 	}
 	sc.armed = at
+}
+
+// wake returns that time.
+func (sc *scope) wake(now time.Time) time.Time {
+	if sc.waiting() == 0 {
+		return sc.idle()
+	}
+	at := sc.turn(now)
+	if w := sc.first.head; w != nil {
+		at = earlier(at, sc.limit(w.began, w.since))
+	}
+	if sc.again.n > 0 {
+		at = earlier(at, sc.soonest)
+	}
+	return at
 }
 
 func (sc *scope) fire() {

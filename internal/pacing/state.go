@@ -59,7 +59,7 @@ type state struct {
 	grown     time.Duration // the time under demand since then
 	slowStart bool          // doubling: nothing is known about capacity yet
 	reopening bool          // after an outage, before the first success
-	draining  bool          // after an outage, before the last of its waiters has left
+	draining  bool          // after an outage, before the last of its waiters has left, or the first refusal
 	next      time.Time     // the next turn
 	lastTurn  time.Time     // the last one
 
@@ -67,7 +67,9 @@ type state struct {
 	since, until     time.Time // until is also the end of closed
 	left, ok, refuse int
 
-	served meter
+	share meter
+	// How long a success takes, and how much that varies: RFC 6298.
+	took, spread time.Duration
 
 	// Down and up again.
 	closedAt  time.Time // the beginning of the outage, over all its closings
@@ -89,11 +91,11 @@ type verdict struct {
 	at     time.Time
 }
 
-// arrive decides about a caller that comes at now, behind ahead others of queued in all. A deadline of zero is none. If it is
-// neither admitted nor refused, it waits.
-func (s *state) arrive(now time.Time, again bool, ahead, queued int, deadline time.Time) verdict {
+// arrive decides about a caller that comes at now, behind ahead others of queued in all; see limit for since. A deadline of zero is
+// none. If the caller is neither admitted nor refused, it waits.
+func (s *state) arrive(now, since time.Time, ahead, queued int, deadline time.Time) verdict {
 	s.tick(now)
-	if !again && (s.mode == closed || s.reopening) {
+	if since.IsZero() && (s.mode == closed || s.reopening) {
 		s.arrivals++
 	}
 	turn := s.turn(now)
@@ -105,27 +107,48 @@ func (s *state) arrive(now time.Time, again bool, ahead, queued int, deadline ti
 	switch {
 	case queued >= s.l.queueSize:
 		v.reason = QueueFull
-	case at.After(s.limit(now, again)):
+	case at.After(s.limit(now, since)):
 		v.reason = TooLong
 		if s.mode == closed {
 			v.reason = Closed
 		}
-	case !deadline.IsZero() && at.After(deadline):
+	case !deadline.IsZero() && at.Add(at.Sub(now)/4+s.answer()).After(deadline):
+		// The turn has to leave time for the answer, and the rate may fall until then. A queue of which everybody is
+		// sent just before giving up keeps a server busy for nobody.
 		v.reason = Deadline
 	}
 	return v
 }
 
-// limit returns until when a caller waits that began at began.
-func (s *state) limit(began time.Time, again bool) time.Time {
-	d := s.l.maxWait
-	if again {
-		d = s.l.maxRetryWait
+// answered takes in how long a success took.
+func (s *state) answered(took time.Duration) {
+	if took < 0 {
+		return
 	}
-	if s.parked {
-		d = max(d, s.l.park)
+	if s.took == 0 {
+		s.took, s.spread = took, took/2
+		return
 	}
-	return began.Add(d)
+	s.spread += ((s.took - took).Abs() - s.spread) / 4
+	s.took += (took - s.took) / 8
+}
+
+// answer returns how long an answer may well take: what RFC 6298 waits before it gives up.
+func (s *state) answer() time.Duration { return s.took + 4*s.spread }
+
+// limit returns until when a caller waits that began at began; since is when its call first had to wait or failed, zero for a
+// first attempt. In an outage the whole call is bounded, or callers whose probes fail would take turns for ever.
+func (s *state) limit(began, since time.Time) time.Time {
+	first := since.IsZero()
+	switch {
+	case s.parked && first:
+		return began.Add(s.l.park)
+	case s.parked:
+		return since.Add(s.l.park)
+	case first:
+		return began.Add(s.l.maxWait)
+	}
+	return began.Add(s.l.maxRetryWait)
 }
 
 // turn returns when the next caller may leave: now or later.
@@ -140,8 +163,9 @@ func (s *state) turn(now time.Time) time.Time {
 		return later(s.next, now)
 	case closed:
 		return later(s.until, now)
+	default:
+		return now
 	}
-	return now
 }
 
 // expect returns when the turn of a caller with ahead others before it is to be expected. It is an estimate: growth is not
@@ -177,13 +201,14 @@ func (s *state) take(now time.Time, queued bool) uint64 {
 		if queued {
 			// Only time under demand counts: a rate that nobody uses proves nothing by not being refused.
 			// And one attempt proves only so much, however long its turn took to come.
-			s.grown += min(now.Sub(s.lastTurn), 2*pause, time.Second)
+			s.grown += max(min(now.Sub(s.lastTurn), 2*pause, time.Second), 0)
 		}
 		s.next = later(s.next, now.Add(-lateness)).Add(pause)
 		s.lastTurn = now
 	case closed:
 		s.probed = true
 		s.until = now.Add(s.l.tuning.Probe)
+	case watching:
 	}
 	return s.seq
 }
@@ -199,6 +224,7 @@ func (s *state) untake(now time.Time) {
 		if s.parked {
 			s.until = now
 		}
+	case watching:
 	}
 }
 
@@ -225,6 +251,7 @@ func (s *state) report(now time.Time, seq uint64, o Outcome) bool {
 		return true
 	case Down:
 		return s.down(now, seq, o.Wait)
+	case Unknown:
 	}
 	return false
 }
@@ -232,7 +259,7 @@ func (s *state) report(now time.Time, seq uint64, o Outcome) bool {
 func (s *state) succeeded(now time.Time, seq uint64) {
 	s.streak, s.row = 0, 0
 	s.alive = s.alive || s.mode != closed && seq > s.cut
-	s.served.count(now, s.window())
+	s.share.note(now, s.noted(), s.window()).served++
 	switch {
 	case s.mode == measuring:
 		s.ok++
@@ -286,6 +313,7 @@ func (s *state) down(now time.Time, seq uint64, wait time.Duration) bool {
 // shed is a refusal that asks for less.
 func (s *state) shed(now time.Time, seq uint64, wait time.Duration) {
 	s.lastRefusal, s.stated = now, wait
+	s.share.note(now, s.noted(), s.window()).refused++
 	switch fresh := seq > s.cut; {
 	case s.mode == watching:
 		s.measure(now)
@@ -360,8 +388,10 @@ func (s *state) demand(now time.Time) float64 {
 
 // drained ends an outage: nobody waits any more.
 func (s *state) drained() {
-	if s.draining && s.mode != closed && !s.reopening {
-		s.base, s.grown = s.rate(), 0
+	if (s.parked || s.draining) && s.mode != closed && !s.reopening {
+		if s.draining {
+			s.base, s.grown = s.rate(), 0
+		}
 		s.parked, s.draining = false, false
 	}
 }
@@ -377,7 +407,6 @@ func (s *state) measure(now time.Time) {
 	s.until = now.Add(min(max(wait, s.l.tuning.Measure/10), s.l.tuning.Measure))
 	s.left, s.ok, s.refuse = 0, 0, 0
 	s.cut = s.seq
-	s.served = meter{from: now, mid: now}
 }
 
 func (s *state) measuredEnough(now time.Time) {
@@ -394,21 +423,25 @@ func (s *state) measured(now time.Time) {
 		}
 	}
 	elapsed := max(now.Sub(s.since), time.Millisecond).Seconds()
-	s.pace(now, float64(s.ok)/elapsed, s.ok < enough/2)
+	rate := float64(s.ok) / elapsed
+	// As if all of that rate had been served, since it is what was.
+	s.share = meter{from: s.since, mid: now, last: now, old: portion{served: s.ok, area: rate * elapsed}}
+	s.pace(now, rate, s.ok < enough/2)
 }
 
 // slower cuts the rate.
 func (s *state) slower(now time.Time) {
 	rate := s.known
 	switch {
-	case s.mode == pacing:
+	case s.mode == pacing && !s.reopening:
 		rate = s.rate()
-	case rate == 0: // closed, and the rate before was not limited
+	case rate == 0: // after an outage, and the rate before it was not limited
 		rate = s.demand(now)
 	}
+	s.draining = false // from here on refusals lead the way
 	cut := rate * s.l.tuning.Decrease
 	if !s.l.tuning.Plain {
-		cut = max(cut, min(rate, s.served.rate(now)))
+		cut = max(cut, min(rate, s.share.kept(now, rate)))
 	}
 	s.pace(now, cut, false)
 }
@@ -417,6 +450,9 @@ func (s *state) slower(now time.Time) {
 func (s *state) pace(now time.Time, rate float64, slowStart bool) {
 	if s.mode != pacing {
 		s.next, s.lastTurn = now, now
+		if s.mode == closed {
+			s.share = meter{from: now, mid: now, last: now}
+		}
 	}
 	s.mode, s.reopening = pacing, false
 	s.base, s.grown, s.slowStart = min(max(rate, s.floor()), maxRate), 0, slowStart
@@ -452,6 +488,14 @@ func (s *state) floor() float64 {
 	return max(s.l.tuning.Floor/wait, minRate)
 }
 
+// noted returns the rate for the meter: outside of pacing there is none.
+func (s *state) noted() float64 {
+	if s.mode != pacing {
+		return 0
+	}
+	return s.rate()
+}
+
 // window returns over which time to measure what is served: at a slow rate it takes longer to see anything.
 func (s *state) window() time.Duration {
 	w := s.l.tuning.Window
@@ -470,34 +514,45 @@ func (s *state) idle() time.Time {
 	return at.Add(s.l.tuning.Forget)
 }
 
-// meter counts over a window that slides by halves.
+// meter counts what the server served and refused over a window that slides by halves, and the rate at which it was allowed to.
 type meter struct {
-	from, mid time.Time // the beginnings of the older and the younger half
-	old, cur  int
+	from, mid, last time.Time // the beginnings of the older and the younger half, and the last note
+	old, cur        portion
 }
 
-func (m *meter) count(now time.Time, window time.Duration) {
-	m.slide(now, window)
-	m.cur++
+// portion is one half: area is the rate summed up over its time.
+type portion struct {
+	served, refused int
+	area            float64
 }
 
-func (m *meter) slide(now time.Time, window time.Duration) {
+// note brings the meter up to now, during all of which the rate was rate, and returns where to count.
+func (m *meter) note(now time.Time, rate float64, window time.Duration) *portion {
+	if past := now.Sub(m.last); past > 0 {
+		m.cur.area += rate * past.Seconds()
+		m.last = now
+	}
 	switch past := now.Sub(m.mid); {
 	case past >= 2*window:
-		*m = meter{from: now, mid: now}
+		*m = meter{from: now, mid: now, last: now}
 	case past >= window:
 		m.from, m.old = m.mid, m.cur
-		m.mid, m.cur = now, 0
+		m.mid, m.cur = now, portion{}
 	}
+	return &m.cur
 }
 
-// rate returns what was counted per second, 0 when it looks back on too little.
-func (m *meter) rate(now time.Time) float64 {
+// kept returns the part of the mean rate that was served; 0 when it looks back on too little. The mean is of the rate allowed, not of
+// the one that was used: who sends little is not held to it. And it lags behind, so that the refusals of one
+// window are not counted again by every cut within it.
+func (m *meter) kept(now time.Time, rate float64) float64 {
+	served, refused := m.old.served+m.cur.served, m.old.refused+m.cur.refused
 	past := now.Sub(m.from).Seconds()
-	if n := m.old + m.cur; n >= enough/2 && past > 0 {
-		return float64(n) / max(past, 0.1)
+	if served+refused < enough/2 || past <= 0 {
+		return 0
 	}
-	return 0
+	area := m.old.area + m.cur.area + rate*max(now.Sub(m.last).Seconds(), 0)
+	return area / past * float64(served) / float64(served+refused)
 }
 
 func later(a, b time.Time) time.Time {

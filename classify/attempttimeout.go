@@ -1,0 +1,108 @@
+package classify
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// timed makes one attempt that may take no longer than limit, to the end of the response's body.
+func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	late := &attemptTimeoutError{limit}
+	timer := time.AfterFunc(limit, func() { cancel(late) })
+	resp, err := t.base().RoundTrip(req.WithContext(ctx))
+	switch {
+	case err != nil || resp == nil:
+		inTime := timer.Stop()
+		cancel(nil)
+		if !inTime && req.Context().Err() == nil {
+			resp, _ = oneOf(resp, late)
+			return resp, late
+		}
+		return resp, err
+	case resp.Body == nil || resp.Body == http.NoBody:
+		timer.Stop()
+		cancel(nil)
+		return resp, nil
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		// The body is the connection, and has more methods than a body.
+		timer.Stop()
+		return resp, nil
+	case isEventStream(resp):
+		timer.Stop() // it lasts as long as the answer does
+	}
+	resp.Body = &timedBody{
+		rc: resp.Body, timer: timer, parent: req.Context(), ctx: ctx, cancel: cancel, late: late,
+		classifier: t.Classifier, n: ResendCount(req.Context()) + 1, resp: resp,
+	}
+	return resp, nil
+}
+
+// attemptTimeoutError is the error of an attempt that took longer than AttemptTimeout.
+type attemptTimeoutError struct{ limit time.Duration }
+
+func (e *attemptTimeoutError) Error() string {
+	return "no complete answer within " + e.limit.String() + ", the time of one attempt"
+}
+
+// Timeout is what [net.Error] asks.
+func (*attemptTimeoutError) Timeout() bool { return true }
+
+// Temporary is what [net.Error] asks.
+func (*attemptTimeoutError) Temporary() bool { return true }
+
+// timedBody is the body of an attempt with a time limit. The limit ends with the body.
+type timedBody struct {
+	rc          io.ReadCloser
+	timer       *time.Timer
+	parent, ctx context.Context
+	cancel      context.CancelCauseFunc
+	late        *attemptTimeoutError
+	classifier  *Classifier
+	n           int
+	resp        *http.Response
+	earlier     []Attempt // those before this one
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.rc.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		b.timer.Stop()
+		b.cancel(nil)
+	case context.Cause(b.ctx) == b.late && b.parent.Err() == nil: //nolint:errorlint // this very error
+		err = brokenOff(b.classifier.Err(b.late), b.late, b.resp, b.n, b.earlier)
+	}
+	return n, err
+}
+
+func (b *timedBody) Close() error {
+	b.timer.Stop()
+	err := b.rc.Close()
+	b.cancel(nil)
+	return err
+}
+
+// brokenOff returns the end of a call whose response had begun: attempt n, after earlier ones.
+func brokenOff(d Decision, err error, resp *http.Response, n int, earlier []Attempt) *Error {
+	if d.RequestID == "" {
+		d.RequestID = requestID(resp.Header)
+	}
+	a := Attempt{N: n, Status: resp.StatusCode, Code: d.Code, RequestID: d.RequestID, Decision: d, Err: err}
+	e := &Error{Decision: d, Stop: StopBegun, Err: err}
+	if len(earlier) == n-1 {
+		e.Attempts = append(e.Attempts, earlier...)
+	}
+	e.Attempts = append(e.Attempts, a)
+	return e
+}
+
+// requestID returns what a response without an error calls itself.
+func requestID(h http.Header) string {
+	return valid(firstOf(header(h, "X-Request-Id"), header(h, "Request-Id")))
+}

@@ -1,0 +1,126 @@
+package classify
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/errwire/errwire/internal/pacing"
+)
+
+// Budget bounds the retries of everybody who shares it, so that clients which all fail at once do not keep a server
+// from recovering. It must be safe for concurrent use, and must not keep or change what it is given.
+type Budget interface {
+	// Deposit is called for each call that the server served, or refused for what was asked of it, and for each retry that was
+	// granted and then not sent. It is on the path of every call, which is why d is a value and not a pointer.
+	Deposit(ctx context.Context, d BudgetDeposit)
+	// Withdraw asks for one retry, before the wait that precedes it. When it returns false the call ends with what
+	// it has, and with [StopBudget].
+	Withdraw(ctx context.Context, w *BudgetWithdrawal) bool
+}
+
+// BudgetDeposit tells a [Budget] what to put in.
+type BudgetDeposit struct {
+	// Refund says that a retry was granted but never sent. Otherwise it is a call that was served.
+	Refund bool
+}
+
+// BudgetWithdrawal tells a [Budget] what it is asked for.
+type BudgetWithdrawal struct {
+	// Request is the request that failed; nil in [Do].
+	Request *http.Request
+	// Attempt is the attempt that failed.
+	Attempt *Attempt
+	// Wait is the wait before the retry, jitter not included.
+	Wait time.Duration
+}
+
+// TokenBucket is the [Budget] of every [Transport] and [Policy] that names no other: each call that
+// the server serves pays for Ratio of a retry, and Burst of them are there from the start. All retries together are at most Ratio of those
+// calls, plus Burst once; while a server serves nothing, no retries are sent to it beyond the Burst.
+//
+// The zero value is ready to use. It is safe for concurrent use as long as its fields do not change, takes no lock, and must not be
+// copied after first use. Share one among the transports that talk to the same server.
+type TokenBucket struct {
+	// Ratio is how many retries each served call pays for; 0 means 0.2, a negative number none: then Burst is all there will ever be.
+	Ratio float64
+	// Burst is how many retries can be saved up; 0 means 10, a negative number none, so that nothing is ever sent again.
+	Burst int
+
+	state atomic.Pointer[pacing.Budget] // made by the first withdrawal: until then the bucket is full
+}
+
+// Deposit implements [Budget].
+func (b *TokenBucket) Deposit(_ context.Context, d BudgetDeposit) {
+	s := b.state.Load()
+	switch {
+	case s == nil:
+	case d.Refund:
+		s.Untake()
+	default:
+		s.Deposit()
+	}
+}
+
+// Withdraw implements [Budget].
+func (b *TokenBucket) Withdraw(context.Context, *BudgetWithdrawal) bool {
+	s := b.state.Load()
+	if s == nil {
+		b.state.CompareAndSwap(nil, &pacing.Budget{Ratio: b.Ratio, Burst: b.Burst})
+		s = b.state.Load()
+	}
+	return s.Take()
+}
+
+// Left returns how many retries the bucket holds at the moment.
+func (b *TokenBucket) Left() float64 {
+	if s := b.state.Load(); s != nil {
+		return s.Left()
+	}
+	return float64(b.burst())
+}
+
+func (b *TokenBucket) burst() int {
+	switch {
+	case b.Burst == 0:
+		return pacing.DefaultBurst
+	case b.Burst < 0:
+		return 0
+	}
+	return min(b.Burst, math.MaxInt32)
+}
+
+// Unlimited is a [Budget] that grants every retry: it turns the budget off. Without one, a client that makes four attempts
+// per call sends four times its load to a server that is down.
+type Unlimited struct{}
+
+// Deposit implements [Budget].
+func (Unlimited) Deposit(context.Context, BudgetDeposit) {}
+
+// Withdraw implements [Budget].
+func (Unlimited) Withdraw(context.Context, *BudgetWithdrawal) bool { return true }
+
+// deposit accounts for a call that was served. own holds the default budget, which is not made before a call fails.
+func deposit(ctx context.Context, b Budget, own *atomic.Value) {
+	if b != nil {
+		b.Deposit(ctx, BudgetDeposit{})
+		return
+	}
+	if bucket, ok := own.Load().(*TokenBucket); ok {
+		bucket.Deposit(ctx, BudgetDeposit{})
+	}
+}
+
+// budgetOr returns b, or the default one that own holds.
+func budgetOr(b Budget, own *atomic.Value) Budget {
+	if b != nil {
+		return b
+	}
+	if own.Load() == nil {
+		own.CompareAndSwap(nil, &TokenBucket{})
+	}
+	bucket, _ := own.Load().(*TokenBucket) // nothing else is ever stored
+	return bucket
+}

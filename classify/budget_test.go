@@ -1,0 +1,168 @@
+package classify
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// spend makes calls until n of them have ended, and returns how many requests that took.
+func spend(t *testing.T, tr *Transport, s *fakeServer, n int) int {
+	t.Helper()
+	before := len(s.times)
+	for range n {
+		resp, err := tr.RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	return len(s.times) - before
+}
+
+func TestBudgetIsOnByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503, body: `{"error":{"message":"down"}}`}}}
+		tr := &Transport{Base: s}
+		require.Equal(t, 100+10, spend(t, tr, s, 100), "an outage sees each call once, and the burst")
+
+		resp, err := tr.RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		e := ErrorOf(resp)
+		require.Equal(t, StopBudget, e.Stop)
+		require.ErrorContains(t, e, "stopped locally: the retry budget of this client is spent")
+		require.ErrorContains(t, e, "down")
+		require.ErrorIs(t, e, errcodes.ClassOverloaded)
+		require.Equal(t, "false", resp.Header.Get("X-Should-Retry"))
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"error":{"message":"down"}}`, string(body), "the provider's answer is kept")
+		require.NoError(t, resp.Body.Close())
+
+		// Five calls that are served pay for one retry.
+		s.script = []answer{{status: 200}}
+		spend(t, tr, s, 5)
+		s.script = []answer{{status: 503}}
+		require.Equal(t, 2+1, spend(t, tr, s, 2))
+
+		// So do five that are refused for what they ask.
+		s.script = []answer{{status: 404}}
+		spend(t, tr, s, 5)
+		s.script = []answer{{status: 503}}
+		require.Equal(t, 2+1, spend(t, tr, s, 2))
+		require.Equal(t, s.open, s.closed)
+	})
+}
+
+func TestBudgetOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}}}
+		require.Equal(t, 400, spend(t, &Transport{Base: s, Budget: Unlimited{}}, s, 100))
+		s.script = []answer{{status: 503}}
+		require.Equal(t, 50, spend(t, &Transport{Base: s, Budget: &TokenBucket{Burst: -1}}, s, 50))
+	})
+}
+
+func TestBudgetIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}}}
+		b := &TokenBucket{Burst: 4, Ratio: 0.5}
+		require.InDelta(t, 4, b.Left(), 0)
+		require.Equal(t, 4, spend(t, &Transport{Base: s, Budget: b}, s, 1))
+		require.InDelta(t, 1, b.Left(), 0)
+		require.Equal(t, 2, spend(t, &Transport{Base: s, Budget: b}, s, 1))
+		require.Zero(t, b.Left())
+		s.script = []answer{{status: 200}}
+		spend(t, &Transport{Base: s, Budget: b}, s, 100)
+		require.InDelta(t, 4, b.Left(), 0, "it does not overflow")
+		require.Zero(t, (&TokenBucket{Burst: -1}).Left())
+	})
+}
+
+// A retry that is never sent costs nothing: the caller leaves while waiting, the body cannot be had again, nothing is to be changed, a hook panics.
+func TestBudgetRefunds(t *testing.T) {
+	for name, spoil := range map[string]func(*Transport, *http.Request, context.CancelFunc){
+		"canceled": func(tr *Transport, _ *http.Request, cancel context.CancelFunc) {
+			tr.Observer = observerFunc(func(e *AttemptEvent) {
+				if !e.Last {
+					go cancel()
+				}
+			})
+		},
+		"body": func(_ *Transport, r *http.Request, _ context.CancelFunc) {
+			r.GetBody = func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe }
+		},
+		"panic": func(tr *Transport, _ *http.Request, _ context.CancelFunc) {
+			tr.Observer = observerFunc(func(*AttemptEvent) { panic("hook") })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"Retry-After": "5"}}}}
+				b := &TokenBucket{}
+				tr := &Transport{Base: s, Budget: b}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				req := post(t, ctx, "{}")
+				spoil(tr, req, cancel)
+				func() {
+					defer func() { _ = recover() }()
+					resp, err := tr.RoundTrip(req)
+					if err == nil {
+						resp.Body.Close()
+					}
+				}()
+				require.Len(t, s.times, 1)
+				require.InDelta(t, 10, b.Left(), 0)
+				require.Equal(t, s.open, s.closed)
+			})
+		})
+	}
+}
+
+type observerFunc func(*AttemptEvent)
+
+func (f observerFunc) Attempt(_ context.Context, e *AttemptEvent) { f(e) }
+func (observerFunc) Done(context.Context, *DoneEvent)             {}
+
+// ledger is a Budget that writes down what it is told.
+type ledger struct {
+	mu       sync.Mutex
+	deposits []BudgetDeposit
+	asked    []BudgetWithdrawal
+	grant    bool
+}
+
+func (l *ledger) Deposit(_ context.Context, d BudgetDeposit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deposits = append(l.deposits, d)
+}
+
+func (l *ledger) Withdraw(_ context.Context, w *BudgetWithdrawal) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = append(l.asked, *w)
+	return l.grant
+}
+
+func TestBudgetOfOnesOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"Retry-After": "7"}}, {status: 200}}}
+		l := &ledger{grant: true}
+		tr := &Transport{Base: s, Budget: l}
+		require.Equal(t, 2, spend(t, tr, s, 1))
+		require.Len(t, l.asked, 1)
+		require.Equal(t, 503, l.asked[0].Attempt.Status)
+		require.Equal(t, "http://api.test/v1/models", l.asked[0].Request.URL.String())
+		require.Equal(t, "7s", l.asked[0].Wait.String())
+		require.Equal(t, []BudgetDeposit{{}}, l.deposits)
+		require.Equal(t, 1, spend(t, tr, s, 1))
+		require.Equal(t, []BudgetDeposit{{}, {}}, l.deposits)
+	})
+}

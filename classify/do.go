@@ -1,0 +1,166 @@
+package classify
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Policy is how [Do] treats the failures of an operation. The zero value and nil work. It is safe for concurrent use as
+// long as its fields do not change, and must not be copied after first use. Share one among the calls of one client: they share its
+// budget too.
+type Policy struct {
+	// Classifier judges the failures; nil means the zero Classifier.
+	Classifier *Classifier
+	// Signal reads the facts out of an error of the operation, such as an SDK's; nil, or a Signal without Status, means that
+	// the error is one of the transport, judged by its kind.
+	Signal func(error) Signal
+	// NewBackOff makes the backoff policy of one call, as in [Transport].
+	NewBackOff func() backoff.BackOff
+	// MaxAttempts bounds the attempts of a call, the first included; 0 means 4, 1 means no retry.
+	MaxAttempts int
+	// MaxWait is the longest single wait; 0 means 60 s. A longer one ends the call at once.
+	MaxWait time.Duration
+	// ReplayAmbiguous says that the operation may be done twice: it is idempotent, or sends one idempotency key
+	// with all its attempts. Without it an operation that may have been done is not repeated.
+	ReplayAmbiguous bool
+	// Budget bounds the retries of all calls with this Policy; nil means a [TokenBucket] of its own, [Unlimited] turns it off.
+	Budget Budget
+	// Observer sees the calls that did not succeed at once; nil for none.
+	Observer Observer
+
+	own atomic.Value // the *TokenBucket that stands for a nil Budget
+}
+
+// Signal is what an error says about the response behind it.
+type Signal struct {
+	// Status is the HTTP status; 0 means that there was no response. It may be below 400 for an error in a stream.
+	Status int
+	// Header is the response's; nil if it is lost.
+	Header http.Header
+	// Body is the response's, or its beginning, or the event of a stream; nil if it is lost.
+	Body []byte
+}
+
+// Do calls op until it succeeds, cannot succeed, or p or ctx ends it. op gets a context that tells a [Transport] within not to retry on its own
+// after the first attempt; [ResendCount] reads the number from it. Turn off the retries of an SDK in op.
+//
+// It returns what op returned last. The error is nil or an *[Error] with the history, in which [errors.Is] and [errors.As] find the last
+// error of op. What happens to failures, and which waits there are, is as in [Transport]; nothing changes an
+// operation, so RetryChanged ends it.
+func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
+	if p == nil {
+		p = &Policy{}
+	}
+	var start time.Time
+	if p.Observer != nil {
+		start = time.Now()
+	}
+	v, err := op(ctx)
+	if err == nil {
+		deposit(ctx, p.Budget, &p.own)
+		return v, nil
+	}
+	o := operation{policy: p, loop: p.loop(ctx)}
+	for {
+		next, end := o.failed(start, err)
+		if end != nil {
+			return v, end
+		}
+		start = time.Now()
+		if v, err = op(next); err == nil { //nolint:contextcheck // next comes of ctx
+			o.succeeded(start)
+			return v, nil
+		}
+	}
+}
+
+func (p *Policy) loop(ctx context.Context) loop {
+	return loop{
+		ctx: ctx, maxAttempts: attemptsOr(p.MaxAttempts), maxWait: waitOr(p.MaxWait), newBackOff: p.NewBackOff,
+		ambiguous: p.ReplayAmbiguous, budget: budgetOr(p.Budget, &p.own), observer: p.Observer,
+	}
+}
+
+// operation is one call of Do that failed.
+type operation struct {
+	policy *Policy
+	loop   loop
+	waited time.Duration // before the next attempt
+	from   Source
+}
+
+// failed takes in a failure. It waits and returns the context of the next attempt, or the end.
+func (o *operation) failed(start time.Time, err error) (context.Context, error) {
+	l := &o.loop
+	received := time.Now()
+	a := o.attempt(start, received)
+	a.Err = err
+	a.Decision = o.policy.judge(err)
+	a.Status, a.Code, a.RequestID = a.Decision.Status, a.Decision.Code, a.Decision.RequestID
+	l.attempts = append(l.attempts, a)
+
+	inner := innerError(nil, err)
+	v := l.next(&a, received, means{
+		sendable: true, repeatable: true,
+		// An answer that broke off after it had begun was not tried again by whoever reports it.
+		nested: ResendCount(l.ctx) > 0 || inner != nil && inner.Stop != StopBegun,
+	}, Unpaced)
+	if v.stop != StopNone {
+		l.observe(&a, 0, SourceNone, true)
+		return nil, o.end(&a, &v)
+	}
+	sent := false
+	defer func() {
+		if !sent {
+			l.refund()
+		}
+	}()
+	o.waited, o.from = v.wait+v.jitter, v.from
+	l.observe(&a, o.waited, o.from, false)
+	if !sleep(l.ctx, nil, o.waited-time.Since(received)) {
+		return nil, o.end(&a, &verdict{stop: StopCanceled, retryAt: v.retryAt, err: ctxError(l.ctx)})
+	}
+	l.waited += o.waited
+	sent, l.withdrawn = true, false
+	return context.WithValue(l.ctx, attemptKey{}, a.N), nil
+}
+
+func (o *operation) attempt(start, now time.Time) Attempt {
+	a := Attempt{N: len(o.loop.attempts) + 1, Waited: o.waited, WaitFrom: o.from}
+	if !start.IsZero() {
+		a.Took = now.Sub(start)
+	}
+	return a
+}
+
+func (o *operation) end(a *Attempt, v *verdict) error {
+	o.loop.served(&a.Decision)
+	e := o.loop.failed(a, v)
+	o.loop.done(e)
+	return e
+}
+
+func (o *operation) succeeded(start time.Time) {
+	l := &o.loop
+	a := o.attempt(start, time.Now())
+	l.attempts = append(l.attempts, a)
+	l.budget.Deposit(l.ctx, BudgetDeposit{})
+	l.observe(&a, 0, SourceNone, true)
+	l.done(nil)
+}
+
+// judge judges an error of the operation.
+func (p *Policy) judge(err error) Decision {
+	if p.Signal != nil {
+		if s := p.Signal(err); s.Status != 0 {
+			if d := p.Classifier.Body(s.Status, s.Header, s.Body); d.Failed() {
+				return d
+			}
+		}
+	}
+	return p.Classifier.Err(err)
+}

@@ -1,0 +1,232 @@
+package classify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/internal/pacing"
+)
+
+// loop decides what follows from the failures of one call. It sends nothing and waits for nothing. Transport and Do share it.
+type loop struct {
+	ctx         context.Context // of the call
+	request     *http.Request   // nil in Do
+	maxAttempts int
+	maxWait     time.Duration
+	newBackOff  func() backoff.BackOff
+	ambiguous   bool // what may have been executed may be executed again
+	budget      Budget
+	observer    Observer
+
+	schedule  schedule
+	attempts  []Attempt
+	parked    int // attempts that count for nothing
+	waited    time.Duration
+	queued    time.Duration
+	withdrawn bool // the budget has paid for a retry that was not sent yet
+}
+
+// means is what the call could do about a failure.
+type means struct {
+	sendable   bool // the request could be sent at all
+	nested     bool // a loop further out or further in is retrying
+	changeable bool // there is something that changes requests
+	replayable bool // it may be executed twice
+	repeatable bool // its body can be sent twice
+}
+
+// verdict is what follows from a failure: another attempt after wait, or the end.
+type verdict struct {
+	stop    Stop
+	wait    time.Duration // without jitter
+	jitter  time.Duration
+	from    Source
+	retryAt time.Time
+	next    *http.Request
+	err     error // why there is no next request, or why a wait was cut short
+}
+
+// next decides what follows from the failure a, which is the last of l.attempts.
+func (l *loop) next(a *Attempt, received time.Time, m means, pace Pace) verdict {
+	d := &a.Decision
+	if pace == Parked && d.Retry != errcodes.RetryBackoff {
+		pace = Paced
+	}
+	var v verdict
+	if d.Wait > 0 {
+		v.retryAt = received.Add(d.Wait)
+	}
+	if v.stop = l.refusal(a, m, pace); v.stop != StopNone {
+		return v
+	}
+	if pace == Parked {
+		l.parked++
+		return v // the gate knows how long
+	}
+	if l.schedule.policy == nil {
+		l.schedule = newSchedule(l.ctx, l.newBackOff, l.maxWait)
+	}
+	pause, ok := l.schedule.next()
+	switch {
+	case !ok:
+		v.stop = StopBackOff
+		return v
+	case d.Wait > 0:
+		v.wait, v.from = d.Wait, d.WaitFrom
+	case d.Retry == errcodes.RetryChanged:
+		// A changed request is a new one: nothing says that it comes too early.
+	default:
+		v.wait, v.from = min(pause, l.maxWait), SourceBackoff
+	}
+	if v.wait > l.maxWait {
+		v.stop = StopWait
+		return v
+	}
+	v.jitter = jitter(v.wait)
+	if deadline, ok := l.ctx.Deadline(); ok {
+		left := deadline.Sub(received)
+		if v.wait >= left {
+			v.stop = StopDeadline
+			return v
+		}
+		v.jitter = min(v.jitter, (left-v.wait)/2)
+	}
+	if pace == Unpaced {
+		if !l.budget.Withdraw(l.ctx, &BudgetWithdrawal{Request: l.request, Attempt: a, Wait: v.wait}) {
+			v.stop = StopBudget
+			return v
+		}
+		l.withdrawn = true
+	}
+	return v
+}
+
+// refusal returns why there is no further attempt, whatever the wait; StopNone if there may be one.
+func (l *loop) refusal(a *Attempt, m means, pace Pace) Stop {
+	d := &a.Decision
+	switch {
+	case l.ctx.Err() != nil:
+		return StopCanceled
+	case d.Vetoed && d.Safety == MaybeExecuted && !m.replayable:
+		return StopUnsafe
+	case d.Vetoed && (d.Rule == ruleVeto || d.Retry != errcodes.RetryNever && d.Retry != errcodes.RetryChanged):
+		return StopVeto
+	case d.Retry == errcodes.RetryNever, !m.sendable:
+		return StopNever
+	case m.nested:
+		return StopNested
+	case d.Retry == errcodes.RetryChanged && !m.changeable:
+		return StopUnchanged
+	case pace != Parked && a.N-l.parked >= l.maxAttempts:
+		return StopAttempts
+	case d.MaxAttempts > 0 && l.failures(d) >= d.MaxAttempts:
+		return StopClass
+	case d.Safety == MaybeExecuted && !l.ambiguous && !m.replayable:
+		return StopUnsafe
+	case !m.repeatable:
+		return StopBody
+	}
+	return StopNone
+}
+
+// failures counts the attempts of this call that failed like d.
+func (l *loop) failures(d *Decision) int {
+	n := 0
+	for i := range l.attempts {
+		if o := &l.attempts[i].Decision; o.Class == d.Class && o.Retry == d.Retry {
+			n++
+		}
+	}
+	return n
+}
+
+// served accounts for a call that ended with d: the server took it up, whatever it made of it.
+func (l *loop) served(d *Decision) {
+	if kindOfFailure(d) == pacing.OK {
+		l.budget.Deposit(l.ctx, BudgetDeposit{})
+	}
+}
+
+// refund gives back what the budget paid for a retry that is not sent.
+func (l *loop) refund() {
+	if l.withdrawn {
+		l.withdrawn = false
+		l.budget.Deposit(l.ctx, BudgetDeposit{Refund: true})
+	}
+}
+
+// failed returns the end of the call as an error.
+func (l *loop) failed(a *Attempt, v *verdict) *Error {
+	e := &Error{Decision: a.Decision, Stop: v.stop, Attempts: l.attempts, RetryAt: v.retryAt, Err: a.Err}
+	if v.err != nil {
+		e.Err = errors.Join(a.Err, v.err)
+	}
+	e.clientTimeout = l.request != nil && l.request.Cancel != nil && //nolint:staticcheck // http.Client.Timeout sets it
+		(v.stop == StopDeadline || v.stop == StopCanceled && errors.Is(e.Err, context.DeadlineExceeded))
+	return e
+}
+
+func (l *loop) observe(a *Attempt, wait time.Duration, from Source, last bool) {
+	if l.observer != nil {
+		l.observer.Attempt(l.ctx, &AttemptEvent{Attempt: *a, Wait: wait, WaitFrom: from, Last: last})
+	}
+}
+
+func (l *loop) done(e *Error) {
+	if l.observer != nil {
+		l.observer.Done(l.ctx, &DoneEvent{Attempts: l.attempts, Waited: l.waited, Queued: l.queued, Err: e})
+	}
+}
+
+// sleep waits for d; false if ctx ended or the channel, which may be nil, was closed first.
+func sleep(ctx context.Context, canceled <-chan struct{}, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-canceled:
+		return false
+	}
+}
+
+// ctxError returns the error of a wait that was cut short, with its cause.
+func ctxError(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		// A request has a second way to be cancelled, which can be a little ahead of its context.
+		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+			return context.DeadlineExceeded
+		}
+		return context.Canceled
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, err) {
+		return fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
+
+func attemptsOr(n int) int {
+	if n <= 0 {
+		return defaultMaxAttempts
+	}
+	return n
+}
+
+func waitOr(d time.Duration) time.Duration {
+	if d <= 0 {
+		return defaultMaxWait
+	}
+	return d
+}

@@ -1,0 +1,407 @@
+package classify
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// worker is a server that executes what it has read, and cuts the connection when it is told.
+type worker struct {
+	url      string
+	cut      string // where: see cuts
+	cuts     atomic.Int32
+	requests atomic.Int32
+	executed atomic.Int32
+	honours  bool // keys
+
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+// cuts are the places where a connection can end.
+var cuts = []string{"before the body", "during the body", "after the body", "during the status line", "after the headers", "during the response body"}
+
+func startWorker(t *testing.T, cut string, times int32, honours bool) *worker {
+	t.Helper()
+	w := &worker{cut: cut, honours: honours, keys: make(map[string]bool)}
+	w.cuts.Store(times)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				for w.serve(conn, in) {
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	w.url = "http://" + l.Addr().String()
+	return w
+}
+
+// serve serves one request; false ends the connection.
+func (w *worker) serve(conn net.Conn, in *bufio.Reader) bool {
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return false
+	}
+	w.requests.Add(1)
+	cut := ""
+	if w.cuts.Load() > 0 && w.cuts.Add(-1) >= 0 {
+		cut = w.cut
+	}
+	switch cut {
+	case "before the body":
+		return false
+	case "during the body":
+		io.CopyN(io.Discard, req.Body, 1000)
+		return false
+	}
+	if n, err := io.Copy(io.Discard, req.Body); err != nil || n != req.ContentLength {
+		return false
+	}
+	w.execute(req.Header.Get("Idempotency-Key"))
+	const body = `{"done":true}`
+	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	switch cut {
+	case "after the body":
+		return false
+	case "during the status line":
+		answer = answer[:7]
+	case "after the headers":
+		answer = answer[:len(answer)-len(body)]
+	case "during the response body":
+		answer = answer[:len(answer)-4]
+	}
+	_, err = io.WriteString(conn, answer)
+	return err == nil && cut == ""
+}
+
+func (w *worker) execute(key string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if key != "" && w.honours {
+		if w.keys[key] {
+			return // done before
+		}
+		w.keys[key] = true
+	}
+	w.executed.Add(1)
+}
+
+// Wherever the connection ends, work is never done twice, unless the request is idempotent by its method or the server honours keys; and
+// each request that leaves is an attempt that is told of.
+func TestNothingIsBilledTwice(t *testing.T) {
+	for _, cut := range cuts {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet} {
+			for _, key := range []bool{false, true} {
+				for _, warm := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s/%s/key %t/used connection %t", cut, method, key, warm), func(t *testing.T) {
+						testBilling(t, cut, method, key, warm)
+					})
+				}
+			}
+		}
+	}
+}
+
+func testBilling(t *testing.T, cut, method string, key, warm bool) {
+	times := 2
+	if cut == "during the status line" {
+		times = 1 // an answer that cannot be read is worth a second attempt, not a third
+	}
+	w := startWorker(t, cut, 0, true)
+	base := &http.Transport{MaxIdleConnsPerHost: 4}
+	defer base.CloseIdleConnections()
+	client := &http.Client{Transport: &Transport{Base: base, NewBackOff: atOnce, IdempotencyKeys: key}}
+	if warm {
+		// The connections have been used: net/http believes that a failure is their age.
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				resp, err := client.Get(w.url)
+				if err == nil {
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			})
+		}
+		wg.Wait()
+	}
+	w.cuts.Store(int32(times))
+	w.executed.Store(0)
+	w.requests.Store(0)
+
+	var body io.Reader = bytes.NewReader(bytes.Repeat([]byte("x"), 256<<10))
+	if method == http.MethodGet {
+		body = http.NoBody
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, w.url, body)
+	require.NoError(t, err)
+	resp, err := client.Do(req)
+	attempts := 1
+	if err == nil {
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if a := AttemptsOf(resp); a != nil {
+			attempts = len(a)
+		}
+	} else if e, ok := errors.AsType[*Error](err); ok {
+		attempts = len(e.Attempts)
+	}
+	begun := cut == "after the headers" || cut == "during the response body"
+	sent, executed := int(w.requests.Load()), int(w.executed.Load())
+	switch {
+	case begun:
+		require.NoError(t, err)
+		require.Equal(t, 1, sent, "the answer had begun")
+	case method == http.MethodPost && !key:
+		require.Error(t, err)
+		require.Equal(t, 1, sent)
+		require.LessOrEqual(t, executed, 1)
+	case key && method == http.MethodPost:
+		require.NoError(t, err)
+		require.Equal(t, times+1, sent)
+		require.Equal(t, 1, executed, "the server honours keys")
+	default:
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, sent, times+1)
+	}
+	if method != http.MethodGet {
+		require.Equal(t, sent, attempts, "each request is an attempt that is told of")
+	}
+}
+
+// What net/http would do by itself, so that the test above tests something.
+func TestKeyedRequestsAreResentByNetHTTP(t *testing.T) {
+	w := startWorker(t, "after the body", 0, false)
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	send := func(rt http.RoundTripper) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, strings.NewReader("{}"))
+		require.NoError(t, err)
+		req.Header.Set("Idempotency-Key", "k")
+		resp, err := rt.RoundTrip(req)
+		if err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		rt   http.RoundTripper
+		want int32
+	}{
+		{"net/http", base, 2},
+		{"one attempt of ours", &Transport{Base: base, MaxAttempts: 1}, 1},
+	} {
+		send(base) // a connection that was used
+		w.requests.Store(0)
+		w.cuts.Store(1)
+		send(tt.rt)
+		require.Equal(t, tt.want, w.requests.Load(), tt.name)
+	}
+}
+
+// The request of the caller keeps its GetBody: redirects need it.
+func TestKeyedRequestsKeepTheirGetBody(t *testing.T) {
+	var bodies []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		bodies = append(bodies, string(b))
+		if r.URL.Path == "/" {
+			http.Redirect(w, r, "/there", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer srv.Close()
+	client := srv.Client()
+	client.Transport = &Transport{Base: client.Transport, IdempotencyKeys: true}
+	defer client.CloseIdleConnections()
+	resp, err := client.Post(srv.URL, "application/json", strings.NewReader(`{"a":1}`))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, []string{`{"a":1}`, `{"a":1}`}, bodies)
+}
+
+// A server that dies at every byte of its response: no call hangs, leaks or invents an answer.
+func TestServerDiesAtEveryByte(t *testing.T) {
+	const body = `{"error":{"message":"The service is overloaded.","code":"overloaded"}}`
+	for _, whole := range []string{
+		"HTTP/1.1 503 Service Unavailable\r\nRetry-After-Ms: 1\r\nContent-Type: application/json\r\nContent-Length: " + fmt.Sprint(len(body)) + "\r\n\r\n" + body,
+		"HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n" + body[:16] + "\r\n" + fmt.Sprintf("%x", len(body)-16) + "\r\n" + body[16:] + "\r\n0\r\n\r\n",
+	} {
+		head := strings.Index(whole, "\r\n\r\n") + 4
+		for n := range len(whole) + 1 {
+			url := brokenServer(t, func(c net.Conn) {
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					io.WriteString(c, whole[:n])
+				}
+			})
+			base := &http.Transport{}
+			tr := &Transport{Base: base, NewBackOff: atOnce, MaxAttempts: 2, Budget: Unlimited{}}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+			require.NoError(t, err)
+			resp, err := tr.RoundTrip(req)
+			if n < head {
+				require.Nil(t, resp, "%q", whole[:n])
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.LessOrEqual(t, len(e.Attempts), 2)
+				base.CloseIdleConnections()
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, 503, resp.StatusCode)
+			e := ErrorOf(resp)
+			require.Len(t, e.Attempts, 2)
+			require.Equal(t, errcodes.ClassOverloaded, e.Decision.Class)
+			got, err := io.ReadAll(resp.Body)
+			require.True(t, strings.HasPrefix(body, string(got)))
+			if len(got) < len(body) {
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF, "a cut body is no whole one")
+			}
+			require.NoError(t, resp.Body.Close())
+			base.CloseIdleConnections()
+		}
+	}
+}
+
+// Over HTTP/2 the tries share a connection too.
+func TestHTTP2(t *testing.T) {
+	var n atomic.Int32
+	var conns sync.Map
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conns.Store(r.RemoteAddr, true)
+		b, _ := io.ReadAll(r.Body)
+		if r.ProtoMajor != 2 || string(b) != "payload" {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		switch n.Add(1) % 4 {
+		case 1:
+			w.Header().Set("Retry-After-Ms", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			io.WriteString(w, strings.Repeat("x", 64<<10))
+		case 2:
+			w.WriteHeader(http.StatusTooManyRequests)
+		case 3:
+			w.WriteHeader(http.StatusInternalServerError)
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler) // the body of the error is reset
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	base := srv.Client().Transport
+	for _, key := range []bool{false, true} {
+		client := &http.Client{Transport: &Transport{Base: base, NewBackOff: atOnce, IdempotencyKeys: key}}
+		resp, err := client.Post(srv.URL, "text/plain", strings.NewReader("payload"))
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Len(t, AttemptsOf(resp), 4)
+		require.NoError(t, resp.Body.Close())
+	}
+	count := 0
+	conns.Range(func(any, any) bool { count++; return true })
+	require.Equal(t, 1, count, "connections")
+	srv.Client().CloseIdleConnections()
+}
+
+// A reset before the headers over HTTP/2 is as ambiguous as anywhere.
+func TestHTTP2Reset(t *testing.T) {
+	var n atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		n.Add(1)
+		panic(http.ErrAbortHandler)
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	client := &http.Client{Transport: &Transport{Base: srv.Client().Transport, NewBackOff: atOnce}}
+	_, err := client.Post(srv.URL, "text/plain", strings.NewReader("payload"))
+	e, ok := errors.AsType[*Error](err)
+	require.True(t, ok)
+	require.Equal(t, StopUnsafe, e.Stop)
+	require.Equal(t, netH2Stream.rule, e.Decision.Rule)
+	require.Equal(t, int32(1), n.Load())
+	srv.Client().CloseIdleConnections()
+}
+
+// A server that stalls behind the headers of a 503: the judgement comes in time, and nothing stays behind.
+func TestServerStallsBehindTheHeaders(t *testing.T) {
+	for _, give := range []string{"give up", "cancel", "go on"} {
+		release := make(chan struct{})
+		var n atomic.Int32
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n.Add(1) > 1 && give == "go on" {
+				return
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			io.WriteString(w, `{"error":{"message":"half`)
+			http.NewResponseController(w).Flush()
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}))
+		client := srv.Client()
+		tr := &Transport{Base: client.Transport, NewBackOff: atOnce, Classifier: &Classifier{BodyTimeout: 20 * time.Millisecond}, Budget: Unlimited{}}
+		ctx, cancel := context.WithCancel(t.Context())
+		switch give {
+		case "give up":
+			tr.MaxAttempts = 1
+		case "cancel":
+			tr.Observer = observerFunc(func(*AttemptEvent) { cancel() })
+		}
+		client.Transport = tr
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, strings.NewReader("{}"))
+		require.NoError(t, err)
+		resp, err := client.Do(req)
+		switch give {
+		case "give up":
+			require.NoError(t, err)
+			require.Equal(t, "half", ErrorOf(resp).Decision.Message)
+			require.NoError(t, resp.Body.Close())
+		case "cancel":
+			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorContains(t, err, "half")
+		case "go on":
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			require.NoError(t, resp.Body.Close())
+		}
+		cancel()
+		close(release)
+		client.CloseIdleConnections()
+		srv.Close()
+	}
+}

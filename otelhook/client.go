@@ -1,0 +1,360 @@
+package otelhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/errwire/errwire/classify"
+)
+
+// Client makes the calls of a [classify.Transport] visible. The zero value and nil work: they use the global providers and
+// the global propagator, as they are when a call is made. Its fields are read by [Client.Transport] alone.
+type Client struct {
+	// TracerProvider makes the spans; nil means the global one.
+	TracerProvider trace.TracerProvider
+	// MeterProvider makes the histograms; nil means the global one.
+	MeterProvider metric.MeterProvider
+	// LoggerProvider, if set, gets the events as log records with an event name, in place of the span. nil means span events, which
+	// every tracing backend shows.
+	LoggerProvider log.LoggerProvider
+	// Propagator writes the context of each attempt's own span into its request; nil means the global one. It is not used where
+	// another instrumentation makes the span.
+	Propagator propagation.TextMapPropagator
+	// Logger gets a record at level DEBUG before each further attempt and one at WARN when a call is given up, both with the
+	// context of the call: see [LogHandler]. nil means none.
+	Logger *slog.Logger
+	// Operation names the calls, in the span's name and in metrics: "chat", "create_run". "" means no name; the span
+	// is then "retry".
+	Operation string
+	// OperationFor names the call of a request, "" for Operation; nil means always Operation. It is called concurrently, and
+	// may not change the request. Its answers have to come from a small set: those after the first 24 are "_OTHER".
+	OperationFor func(*http.Request) string
+	// Instrument wraps what sends one attempt with another instrumentation, whose CLIENT span then is the attempt's:
+	//
+	//	Instrument: func(base http.RoundTripper) http.RoundTripper { return otelhttp.NewTransport(base) }
+	//
+	// It has to stand here rather than in [classify.Transport.Base], or every attempt has two CLIENT spans. Requests for
+	// which it starts no span get one of ours. nil means that all of them do.
+	Instrument func(base http.RoundTripper) http.RoundTripper
+	// RedactQuery names further query parameters whose values are secret. Those of the semantic conventions, and "key",
+	// "api_key", "api-key", "apikey", "subscription-key", "access_token" and "token", always are. Names are compared exactly.
+	RedactQuery []string
+	// ResponseHeaders names further response headers to be put on the spans of attempts. X-Request-Id, Request-Id and
+	// Retry-After always are.
+	ResponseHeaders []string
+}
+
+// Transport returns a RoundTripper that does what t does, and shows it. nil means the zero [classify.Transport]. It takes
+// a copy of t: what is changed in t later has no effect, and t itself is not used. An Observer of t is
+// still called, with a context that holds the span of the call.
+//
+// The result is safe for concurrent use and hands CloseIdleConnections on to t.Base. A span ends when the body of
+// the response was read to its end or closed; that of a body that is dropped unclosed ends when it is collected, with the time
+// of the last byte read.
+func (c *Client) Transport(t *classify.Transport) http.RoundTripper {
+	if c == nil {
+		c = &Client{}
+	}
+	if t == nil {
+		t = &classify.Transport{}
+	}
+	h := c.hook(t.MaxAttempts, t.Classifier, t.Observer)
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport //nolint:forbidigo // the default of every RoundTripper that wraps another
+	}
+	if c.Instrument == nil && fmt.Sprintf("%T", base) == "*otelhttp.Transport" {
+		report(errors.New("otelhook: otelhttp in Base makes a second CLIENT span for each attempt: put it into Client.Instrument"))
+	}
+	rt := &roundTripper{hook: h, transport: *t, base: base}
+	rt.transport.Observer = h
+	rt.transport.Base = &sender{hook: h, next: base}
+	if c.Instrument != nil {
+		rt.transport.Base = c.Instrument(rt.transport.Base)
+	}
+	return rt
+}
+
+// hook sets everything up for calls of so many attempts.
+func (c *Client) hook(maxAttempts int, cl *classify.Classifier, next classify.Observer) *hook {
+	if maxAttempts <= 0 {
+		maxAttempts = 4 // as package classify documents it
+	}
+	h := &hook{
+		propagator: c.Propagator, classifier: cl, next: next,
+		redactor: redactor{more: c.RedactQuery}, headers: newHeaders(c.ResponseHeaders), log: c.Logger,
+		operations: newOperations(c.Operation, c.OperationFor, maxAttempts), instrumented: c.Instrument != nil,
+	}
+	tracers := c.TracerProvider
+	if tracers == nil {
+		tracers = otel.GetTracerProvider()
+	}
+	h.sleep.watch(tracers, c.TracerProvider == nil)
+	h.tracer = tracers.Tracer(scope, trace.WithInstrumentationVersion(version()), trace.WithSchemaURL(semconv.SchemaURL))
+	if h.propagator == nil {
+		h.propagator = otel.GetTextMapPropagator()
+	}
+	meters := c.MeterProvider
+	if meters == nil {
+		meters = otel.GetMeterProvider()
+	}
+	h.instruments = newInstruments(meters)
+	if c.LoggerProvider != nil {
+		h.events = c.LoggerProvider.Logger(scope, log.WithInstrumentationVersion(version()), log.WithSchemaURL(semconv.SchemaURL))
+	}
+	return h
+}
+
+// hook is a Client at work: what all calls share. Only sleep changes.
+type hook struct {
+	instruments
+
+	tracer       trace.Tracer
+	propagator   propagation.TextMapPropagator
+	events       log.Logger // nil: span events
+	log          *slog.Logger
+	classifier   *classify.Classifier
+	redactor     redactor
+	headers      []responseHeader
+	operations   *operations
+	instrumented bool
+	next         classify.Observer
+
+	sleep sleep
+}
+
+// roundTripper is the outermost part: one call is one RoundTrip.
+type roundTripper struct {
+	hook      *hook
+	transport classify.Transport
+	base      http.RoundTripper
+}
+
+// CloseIdleConnections closes the idle connections of the base, which an instrumentation in between would hide.
+func (rt *roundTripper) CloseIdleConnections() {
+	if c, ok := rt.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := rt.hook.begin(req.Context(), req)
+	if c == nil {
+		return rt.transport.RoundTrip(req)
+	}
+	c.url = req.URL
+	defer c.leave()
+	resp, err := rt.transport.RoundTrip(req.WithContext(c)) //nolint:bodyclose // the caller closes it
+	c.settle(resp, err)
+	if err != nil || !hasBody(resp) {
+		c.closed()
+		return resp, err
+	}
+	resp.Body = track(resp.Body, c, false)
+	return resp, nil
+}
+
+// begin starts the span of a call, for req if it has one. It returns nil if nobody looks.
+func (h *hook) begin(parent context.Context, req *http.Request) *call {
+	if h.asleep(parent) {
+		return nil
+	}
+	op := h.operations.find(req)
+	ctx, span := h.tracer.Start(parent, op.spanName, op.start...)
+	sc := span.SpanContext()
+	if !sc.IsValid() && h.log == nil && h.events == nil && !h.enabled(parent) {
+		h.fallAsleep()
+		return nil
+	}
+	h.wake()
+	return &call{
+		Context: ctx, hook: h, op: op, span: span, start: time.Now(),
+		// Without an SDK the span is the caller's, or none.
+		traced: sc.IsValid() && sc.SpanID() != trace.SpanContextFromContext(parent).SpanID(),
+	}
+}
+
+// callKey finds the call in the context of its attempts.
+type callKey struct{}
+
+// call is one logical call. It is its own context, so that it costs one object.
+type call struct {
+	context.Context //nolint:containedctx // it is the context
+
+	hook   *hook
+	op     *operation
+	span   trace.Span
+	traced bool // span is ours alone
+	start  time.Time
+	url    *url.URL // of the request; nil in Do
+	opaque bool     // it ends with errors of somebody else's making, which may say anything
+	sent   atomic.Int32
+
+	// Of the goroutine that makes the call, until it has returned.
+	settled   bool
+	pending   int       // the attempt after which the last wait began
+	waitSince time.Time // when that was
+	told      bool      // the following three were told by the observed Transport
+	attempts  int
+	waited    time.Duration
+	queued    time.Duration
+
+	mu          sync.Mutex // Read and Close of the body may meet
+	over        bool
+	last        time.Time // when the last byte came
+	outcome     outcome
+	category    string
+	description string
+}
+
+// Value answers for this package's own key and asks the parent for any other.
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// callFrom returns the call of h that ctx belongs to, nil for none.
+func (h *hook) callFrom(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{}).(*call); ok && c.hook == h {
+		return c
+	}
+	return nil
+}
+
+// settle decides how the call ended, when it returns.
+func (c *call) settle(resp *http.Response, err error) {
+	c.settled = true
+	c.last = time.Now()
+	e := errorOf(c.hook.classifier, err, resp)
+	if !c.told {
+		c.recall(e, resp)
+	}
+	left := c.pending > 0 && c.pending == c.attempts // in the middle of a wait
+	if left {
+		c.waited += c.last.Sub(c.waitSince)
+	}
+	c.outcome = outcomeOf(e, c.Err())
+	switch {
+	case e == nil:
+	case c.outcome.kind == outcomeGiveUp:
+		c.giveUp(e)
+	case left || resp != nil:
+		// A failure went before. A request that was left in mid-air has none.
+		c.category = e.Decision.Class.String()
+	}
+}
+
+// recall reads from the result what no Observer was told: that of a call which succeeded at once, or was made by a Transport further down.
+func (c *call) recall(e *classify.Error, resp *http.Response) {
+	var attempts []classify.Attempt
+	if e != nil {
+		attempts = e.Attempts
+	} else {
+		attempts = classify.AttemptsOf(resp)
+	}
+	for i := range attempts {
+		c.waited += attempts[i].Waited
+		c.queued += attempts[i].Queued
+	}
+	if c.attempts = len(attempts); c.attempts == 0 {
+		c.attempts = int(c.sent.Load())
+	}
+}
+
+// read implements watcher.
+func (c *call) read(_ []byte, err error) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = now
+	switch {
+	case err == nil:
+		return
+	case !isEOF(err) && !c.over && c.outcome.kind == outcomeSuccess:
+		e := broken(c, c.hook.classifier, err)
+		if c.outcome = outcomeOf(e, c.Err()); c.outcome.kind == outcomeGiveUp {
+			c.giveUp(e)
+		}
+	}
+	c.finish(now)
+}
+
+// closed implements watcher.
+func (c *call) closed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finish(time.Now())
+}
+
+// abandoned implements watcher.
+func (c *call) abandoned() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finish(c.last)
+}
+
+// leave is deferred around the call. It ends one that does not return; the panic goes on.
+func (c *call) leave() {
+	if c.settled {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attempts = int(c.sent.Load())
+	c.outcome = outcome{outcomeGiveUp, errorTypePanic, errorTypePanic}
+	c.finish(time.Now())
+}
+
+// finish ends the call, once. The caller holds mu.
+func (c *call) finish(end time.Time) {
+	if c.over {
+		return
+	}
+	c.over = true
+	o := c.outcome
+	c.hook.called(c, c.op.name, o, c.attempts, end.Sub(c.start))
+	if !c.traced {
+		return
+	}
+	if c.span.IsRecording() {
+		attrs := make([]attribute.KeyValue, 0, 7)
+		attrs = append(attrs, keyAttempts.Int(c.attempts), keyOutcome.String(o.kind))
+		if c.waited > 0 {
+			attrs = append(attrs, keyWaitTotal.Float64(c.waited.Seconds()))
+		}
+		if c.queued > 0 {
+			attrs = append(attrs, keyQueueTotal.Float64(c.queued.Seconds()))
+		}
+		if o.reason != "" {
+			attrs = append(attrs, keyReason.String(o.reason))
+		}
+		if c.category != "" {
+			attrs = append(attrs, keyCategory.String(c.category))
+		}
+		if o.errorType != "" {
+			attrs = append(attrs, semconv.ErrorTypeKey.String(o.errorType))
+			c.span.SetStatus(codes.Error, c.description)
+		}
+		c.span.SetAttributes(attrs...)
+	}
+	c.span.End(trace.WithTimestamp(end))
+}

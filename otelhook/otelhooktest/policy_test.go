@@ -1,0 +1,131 @@
+package otelhooktest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/errwire/errwire/classify"
+	"github.com/errwire/errwire/otelhook"
+)
+
+// sdkError is the error of an SDK, with everything that the server said.
+type sdkError struct{ status int }
+
+func (e *sdkError) Error() string { return "the server said: secret text" }
+
+func signal(err error) classify.Signal {
+	if e, ok := errors.AsType[*sdkError](err); ok {
+		return classify.Signal{Status: e.status, Header: http.Header{"Retry-After": {"1"}}}
+	}
+	return classify.Signal{}
+}
+
+// An SDK whose HTTP client is instrumented: its spans are the attempts.
+func TestDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tel := newTelemetry()
+		s := &fakeServer{script: []answer{{status: 503}, {status: 429}, {status: 200, body: "fine"}}}
+		client := otelhttp.NewTransport(s, otelhttp.WithTracerProvider(tel.tracer), otelhttp.WithPropagators(propagation.TraceContext{}))
+		o := &observed{}
+		p := tel.client().Policy(&classify.Policy{Signal: signal, Observer: o})
+		got, err := otelhook.Do(t.Context(), p, func(ctx context.Context) (string, error) {
+			resp, err := client.RoundTrip(request(t, ctx, http.MethodGet, target))
+			if err != nil {
+				return "", err
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			if resp.StatusCode >= 400 {
+				return "", &sdkError{resp.StatusCode}
+			}
+			return string(text), err
+		})
+		require.NoError(t, err)
+		require.Equal(t, "fine", got)
+		tel.balanced(t)
+		outer, attempts := tel.outer()[0], tel.attempts()
+		require.Equal(t, "chat", outer.Name())
+		require.Len(t, attempts, 3)
+		for _, a := range attempts {
+			require.Equal(t, outer.SpanContext().SpanID(), a.Parent().SpanID())
+		}
+		require.Equal(t, []string{"errwire.retry.wait", "errwire.retry.wait"}, outer.eventNames())
+		require.EqualValues(t, 3, outer.attrs()["errwire.retry.attempts"])
+		require.Equal(t, "success", outer.attrs()["errwire.retry.outcome"])
+		require.InDelta(t, 2.1, outer.attrs()["errwire.retry.wait_total"], .11)
+		require.Equal(t, codes.Unset, outer.Status().Code)
+		require.Len(t, o.attempts, 3)
+		require.Equal(t, outer.SpanContext(), o.done[0])
+		require.NotNil(t, tel.metric(t, "errwire.client.retries"))
+	})
+}
+
+func TestDoExits(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		want map[string]any
+		code codes.Code
+	}{
+		{"success", nil, map[string]any{"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "success"}, codes.Unset},
+		{
+			"refused", &sdkError{400},
+			map[string]any{
+				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "not_retryable",
+				"errwire.category": "invalid_request", "error.type": "invalid_request",
+			}, codes.Error,
+		},
+		{"cancelled", context.Canceled, map[string]any{"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "cancelled"}, codes.Unset},
+		{
+			"an error that may say anything", errors.New("secret text"),
+			map[string]any{
+				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "unsafe_replay",
+				"errwire.category": "network", "error.type": "network",
+			}, codes.Error,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tel := newTelemetry()
+			_, err := otelhook.Do(t.Context(), tel.client().Policy(&classify.Policy{Signal: signal}), func(context.Context) (int, error) { return 0, tt.err })
+			require.ErrorIs(t, err, tt.err)
+			outer := tel.outer()[0]
+			require.Equal(t, tt.want, without(outer.attrs(), "errwire.operation", "errwire.retry.max_attempts"))
+			require.Equal(t, sdktrace.Status{Code: tt.code}, outer.Status())
+			for _, e := range outer.Events() {
+				for _, kv := range e.Attributes {
+					require.NotContains(t, kv.Value.String(), "secret")
+				}
+			}
+			tel.balanced(t)
+		})
+	}
+}
+
+func TestDoPanics(t *testing.T) {
+	tel := newTelemetry()
+	p := tel.client().Policy(nil)
+	require.PanicsWithValue(t, "boom", func() {
+		_, _ = otelhook.Do(t.Context(), p, func(context.Context) (int, error) { panic("boom") })
+	})
+	tel.balanced(t)
+	require.Equal(t, "panic", tel.outer()[0].attrs()["error.type"])
+	require.EqualValues(t, 1, tel.outer()[0].attrs()["errwire.retry.attempts"])
+}
+
+func TestDoZeroValues(t *testing.T) {
+	for _, p := range []*otelhook.Policy{nil, (*otelhook.Client)(nil).Policy(nil)} {
+		got, err := otelhook.Do(t.Context(), p, func(context.Context) (int, error) { return 7, nil })
+		require.NoError(t, err)
+		require.Equal(t, 7, got)
+	}
+}
