@@ -133,6 +133,7 @@ func TestNothingIsBilledTwice(t *testing.T) {
 }
 
 func testBilling(t *testing.T, cut, method string, key, warm bool) {
+	t.Helper()
 	times := 2
 	if cut == "during the status line" {
 		times = 1 // an answer that cannot be read is worth a second attempt, not a third

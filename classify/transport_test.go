@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -544,4 +545,101 @@ func BenchmarkTransportSuccess(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Whatever hook panics, no body stays open, and the panic reaches the caller.
+func TestTransportHooksThatPanic(t *testing.T) {
+	for name, set := range map[string]func(*Transport){
+		"observer": func(tr *Transport) { tr.Observer = observerFunc(func(*AttemptEvent) { panic("hook") }) },
+		"backoff":  func(tr *Transport) { tr.NewBackOff = func() backoff.BackOff { panic("hook") } },
+		"mutate": func(tr *Transport) {
+			tr.Classifier = &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}}
+			tr.MutateRequest = func(*http.Request, Decision) (*http.Request, error) { panic("hook") }
+		},
+		"scope": func(tr *Transport) { tr.Gate = &Pacer{ScopeFor: func(*http.Request) string { panic("hook") }} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, body := 503, ""
+			if name == "mutate" {
+				status, body = 504, `{"error":{"message":"m","type":"timeout_error"}}`
+			}
+			s := &fakeServer{script: []answer{{status: status, body: body}}}
+			tr := &Transport{Base: s}
+			set(tr)
+			require.PanicsWithValue(t, "hook", func() { _, _ = tr.RoundTrip(post(t, t.Context(), "{}")) })
+			require.Equal(t, 1, s.open)
+			require.Equal(t, 1, s.closed)
+		})
+	}
+}
+
+// The zero value, nil, and nil fields of the request work.
+func TestTransportNilFields(t *testing.T) {
+	s := &fakeServer{script: []answer{{status: 404}}}
+	for _, tr := range []*Transport{{Base: s}, {Base: s, StreamErrors: true, BufferBody: 1, AttemptTimeout: time.Hour, IdempotencyKeys: true, Gate: &Pacer{}}} {
+		for _, req := range []*http.Request{{}, {Method: http.MethodPost}} {
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.Equal(t, 404, resp.StatusCode)
+			require.NoError(t, resp.Body.Close())
+		}
+	}
+	resp, err := (*Transport)(nil).RoundTrip(&http.Request{})
+	require.Nil(t, resp)
+	require.Error(t, err)
+	(*Transport)(nil).CloseIdleConnections()
+
+	headless := roundTripFunc(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 400}, nil })
+	resp, err = (&Transport{Base: headless, AttemptTimeout: time.Hour, StreamErrors: true}).RoundTrip(get(t, t.Context()))
+	require.NoError(t, err)
+	require.Equal(t, "false", resp.Header.Get("X-Should-Retry"))
+	require.NotNil(t, ErrorOf(resp))
+}
+
+// A hundred callers of one Transport with everything on.
+func TestTransportUnderManyCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int32
+		base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			io.Copy(io.Discard, r.Body)
+			r.Body.Close()
+			resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}")), Request: r}
+			switch n.Add(1) % 5 {
+			case 1:
+				resp.StatusCode = 429
+				resp.Header.Set("Retry-After", "1")
+			case 2:
+				return nil, io.EOF
+			case 3:
+				resp.StatusCode = 503
+			}
+			return resp, nil
+		})
+		tr := &Transport{Base: base, Gate: &Pacer{Park: time.Minute}, IdempotencyKeys: true, StreamErrors: true, AttemptTimeout: time.Minute, Observer: &recorderSync{}, Budget: Unlimited{}, MaxAttempts: 20}
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				for range 3 {
+					resp, err := tr.RoundTrip(post(t, t.Context(), "{}"))
+					require.False(t, resp != nil && err != nil)
+					if resp != nil {
+						io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// A copy that is made before use has a budget of its own.
+func TestTransportCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}}}
+		tr := Transport{Base: s}
+		other := tr
+		require.Equal(t, 60, spend(t, &tr, s, 50))
+		require.Equal(t, 60, spend(t, &other, s, 50))
+	})
 }

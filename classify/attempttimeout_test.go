@@ -1,0 +1,142 @@
+package classify
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// slowBody brings a byte now and then, until its context ends.
+type slowBody struct {
+	ctx    context.Context
+	every  time.Duration
+	n      int
+	closed bool
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	if b.n == 0 {
+		return 0, io.EOF
+	}
+	timer := time.NewTimer(b.every)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		b.n--
+		p[0] = 'x'
+		return 1, nil
+	case <-b.ctx.Done():
+		return 0, context.Cause(b.ctx)
+	}
+}
+
+func (b *slowBody) Close() error { b.closed = true; return nil }
+
+func TestAttemptTimeoutCoversTheBody(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		media   string
+		bytes   int // one a second
+		timeout bool
+	}{
+		{"in time", "application/json", 8, false},
+		{"late", "application/json", 20, true},
+		{"a stream lasts", "text/event-stream", 1000, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var body *slowBody
+				n := 0
+				base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					if n++; n == 1 {
+						return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"30"}}, Body: http.NoBody, Request: r}, nil
+					}
+					body = &slowBody{ctx: r.Context(), every: time.Second, n: tt.bytes}
+					return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {tt.media}, "X-Request-Id": {"r2"}}, Body: body, Request: r}, nil
+				})
+				tr := &Transport{Base: base, AttemptTimeout: 10 * time.Second}
+				start := time.Now()
+				resp, err := tr.RoundTrip(get(t, t.Context()))
+				require.NoError(t, err, "the time of an attempt does not run while waiting")
+				require.GreaterOrEqual(t, time.Since(start), 30*time.Second)
+				start = time.Now()
+				got, err := io.ReadAll(resp.Body)
+				if !tt.timeout {
+					require.NoError(t, err)
+					require.Len(t, got, tt.bytes)
+				} else {
+					require.Equal(t, 10*time.Second, time.Since(start))
+					e, ok := errors.AsType[*Error](err)
+					require.True(t, ok)
+					require.Equal(t, StopBegun, e.Stop)
+					require.Equal(t, errcodes.ClassTimeout, e.Decision.Class)
+					require.True(t, e.Timeout())
+					require.Len(t, e.Attempts, 2)
+					require.Equal(t, 503, e.Attempts[0].Status)
+					require.Equal(t, "r2", e.Attempts[1].RequestID)
+				}
+				require.NoError(t, resp.Body.Close())
+				require.True(t, body.closed)
+			})
+		})
+	}
+}
+
+// The deadline of the caller is not the attempt's, whoever comes first.
+func TestAttemptTimeoutAndTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: &slowBody{ctx: r.Context(), every: time.Minute, n: 1}, Request: r}, nil
+		})
+		resp, err := (&Transport{Base: base, AttemptTimeout: 10 * time.Second}).RoundTrip(get(t, ctx))
+		require.NoError(t, err)
+		_, err = io.ReadAll(resp.Body)
+		require.Equal(t, context.DeadlineExceeded, err)
+		require.NoError(t, resp.Body.Close())
+	})
+}
+
+// The Error names the deadline of a client, whose text is all that net/http keeps.
+func TestClientTimeoutIsNamed(t *testing.T) {
+	const named = "it is http.Client.Timeout, which spans all attempts and waits"
+	release := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer slow.Close()
+	defer close(release)
+	client := slow.Client()
+	base := client.Transport
+	client.Transport, client.Timeout = &Transport{Base: base}, 50*time.Millisecond
+	_, err := client.Get(slow.URL)
+	require.ErrorContains(t, err, named)
+	require.ErrorContains(t, err, "the deadline has passed")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	// A deadline of the caller is not called so.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	client.Timeout = 0
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, slow.URL, http.NoBody)
+	require.NoError(t, err)
+	_, err = client.Do(req)
+	e, ok := errors.AsType[*Error](err)
+	require.True(t, ok)
+	require.NotContains(t, e.Error(), "http.Client.Timeout")
+	require.ErrorContains(t, e, "the deadline has passed")
+	client.CloseIdleConnections()
+}

@@ -1,0 +1,112 @@
+package classify
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// spyBody is a body that cannot be read again.
+type spyBody struct {
+	io.Reader
+
+	closed int
+}
+
+func (b *spyBody) Close() error { b.closed++; return nil }
+
+func TestBufferBody(t *testing.T) {
+	const text = `{"model":"m"}`
+	for _, tt := range []struct {
+		name     string
+		limit    int64
+		length   int64
+		attempts int
+		stop     Stop
+	}{
+		{"off", 0, -1, 1, StopBody},
+		{"exact", int64(len(text)), -1, 4, StopAttempts},
+		{"one too long", int64(len(text)) - 1, -1, 1, StopBody},
+		{"known to be too long", int64(len(text)) - 1, int64(len(text)), 1, StopBody},
+		{"known", 1 << 20, int64(len(text)), 4, StopAttempts},
+		{"unknown, stated as 0", 1 << 20, 0, 4, StopAttempts},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{status: 503}}}
+				body := &spyBody{Reader: iotest.OneByteReader(strings.NewReader(text))}
+				req := post(t, t.Context(), "")
+				req.Body, req.GetBody, req.ContentLength = body, nil, tt.length
+				resp, err := (&Transport{Base: s, BufferBody: tt.limit}).RoundTrip(req)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, tt.stop, ErrorOf(resp).Stop)
+				require.Len(t, s.bodies, tt.attempts)
+				for _, b := range s.bodies {
+					require.Equal(t, text, b)
+				}
+				require.Positive(t, body.closed)
+				require.Nil(t, req.GetBody, "the caller's request is not changed")
+				require.Equal(t, tt.length, req.ContentLength)
+			})
+		})
+	}
+}
+
+func TestBufferBodyOfAnEmptyBody(t *testing.T) {
+	base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		require.Equal(t, http.NoBody, r.Body)
+		require.Zero(t, r.ContentLength)
+		return okResponse, nil
+	})
+	req := post(t, t.Context(), "")
+	req.Body, req.GetBody, req.ContentLength = &spyBody{Reader: strings.NewReader("")}, nil, -1
+	_, err := (&Transport{Base: base, BufferBody: 10}).RoundTrip(req)
+	require.NoError(t, err)
+}
+
+func TestBufferBodyThatFails(t *testing.T) {
+	s := &fakeServer{script: []answer{{status: 200}}}
+	body := &spyBody{Reader: iotest.ErrReader(errors.New("disk"))}
+	req := post(t, t.Context(), "")
+	req.Body, req.GetBody, req.ContentLength = body, nil, -1
+	resp, err := (&Transport{Base: s, BufferBody: 10}).RoundTrip(req)
+	require.Nil(t, resp)
+	require.ErrorContains(t, err, "reading the request body: disk")
+	require.Equal(t, 1, body.closed)
+	require.Empty(t, s.times, "nothing was sent")
+}
+
+// A body with GetBody is never copied, however large, and is the same byte for byte each time.
+func TestLargeBodiesAreNotCopied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+		n := 0
+		base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			if n++; n == 1 {
+				return &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			}
+			got, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(body, got))
+			return okResponse, nil
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://api.test/", bytes.NewReader(body))
+		require.NoError(t, err)
+		_, err = (&Transport{Base: base, BufferBody: 1 << 30}).RoundTrip(req)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+	})
+	okBase := roundTripFunc(func(*http.Request) (*http.Response, error) { return okResponse, nil })
+	tr := &Transport{Base: okBase, BufferBody: 1 << 30, Gate: &Pacer{}, Budget: &TokenBucket{}, StreamErrors: true}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://api.test/", bytes.NewReader(make([]byte, 1<<20)))
+	require.NoError(t, err)
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = tr.RoundTrip(req) }), "with everything on")
+}
