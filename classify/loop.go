@@ -167,6 +167,10 @@ func (l *loop) failed(a *Attempt, v *verdict) *Error {
 	if v.err != nil {
 		e.Err = errors.Join(a.Err, v.err)
 	}
+	if dl, ok := l.ctx.Deadline(); ok && v.stop == StopCanceled && !time.Now().Before(dl) && !errors.Is(e.Err, context.DeadlineExceeded) {
+		// net/http may end the request before the context does, with an error that knows nothing of a deadline.
+		e.Err = errors.Join(e.Err, context.DeadlineExceeded)
+	}
 	e.clientTimeout = l.request != nil && l.request.Cancel != nil && //nolint:staticcheck // http.Client.Timeout sets it
 		(v.stop == StopDeadline || v.stop == StopCanceled && errors.Is(e.Err, context.DeadlineExceeded))
 	return e

@@ -1,7 +1,6 @@
 package classify
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -536,12 +535,22 @@ func (f closeFunc) Close() error           { f(); return nil }
 
 func BenchmarkTransportSuccess(b *testing.B) {
 	base := roundTripFunc(func(*http.Request) (*http.Response, error) { return okResponse, nil })
-	req, _ := http.NewRequest(http.MethodGet, "http://api.test/", bytes.NewReader(nil))
-	for name, rt := range map[string]http.RoundTripper{"plain": base, "errwire": &Transport{Base: base}} {
-		b.Run(name, func(b *testing.B) {
+	used := &Transport{Base: base}
+	budgetOr(nil, &used.own).Withdraw(b.Context(), nil)
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://api.test/", strings.NewReader("{}"))
+	require.NoError(b, err)
+	req.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer key"}, "Accept": {"*/*"}, "User-Agent": {"x"}}
+	for _, c := range []struct {
+		name string
+		rt   http.RoundTripper
+	}{
+		{"plain", base}, {"errwire", &Transport{Base: base}}, {"budget in use", used}, {"gate", &Transport{Base: base, Gate: &Pacer{}}},
+		{"streams", &Transport{Base: base, StreamErrors: true}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = rt.RoundTrip(req)
+				_, _ = c.rt.RoundTrip(req)
 			}
 		})
 	}
