@@ -92,6 +92,18 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+// Where refusals come by chance or by the window, luck could hide a fault: so these hold for every seed.
+func TestPromisesOfChance(t *testing.T) {
+	for name, least := range map[string]float64{"C1": 0.99 * most, "R": 0.99 * most, "W": 0.99 * 20} {
+		s := Scenarios(1)[name]
+		for seed := range uint64(4) {
+			got := goodput(s, s.Run(t, Gated(), seed+1))
+			t.Logf("%s, seed %d: goodput %.4g, promised %.4g", name, seed+1, got, least)
+			require.GreaterOrEqual(t, got, least, "%s, seed %d", name, seed+1)
+		}
+	}
+}
+
 // Capacity that rises, falls to a ninth and comes back is followed within ten seconds.
 func TestFollow(t *testing.T) {
 	s := Scenarios(0.5)["V"]

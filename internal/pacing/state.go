@@ -26,6 +26,10 @@ const (
 	enough = 10
 	// nobody is how many refusals in a row, without a success between, show that the server serves nobody at the moment.
 	nobody = 8
+	// deepRow is how many cuts in a row, without a success between, leave less than the truth.
+	deepRow = 3
+	// fullCut is the share of the rate from which on a cut lets growth begin anew.
+	fullCut = 0.1
 	// maxRate bounds the rate, per second.
 	maxRate = 1e6
 	// minRate bounds the floor: a server may ask for a longer wait than a minute, but nobody is paced that slowly.
@@ -57,7 +61,8 @@ type state struct {
 	// While pacing.
 	base      float64       // the rate after the last cut
 	grown     time.Duration // the time under demand since then
-	slowStart bool          // doubling: nothing is known about capacity yet
+	slowStart bool          // doubling: little is known about capacity
+	ceiling   float64       // where slow start ends if nothing is refused; 0 for nowhere
 	reopening bool          // after an outage, before the first success
 	draining  bool          // after an outage, before the last of its waiters has left, or the first refusal
 	next      time.Time     // the next turn
@@ -66,6 +71,7 @@ type state struct {
 	// While measuring: since when, until when, and what happened.
 	since, until     time.Time // until is also the end of closed
 	left, ok, refuse int
+	okNew            bool // one of those that left since
 
 	share meter
 	// How long a success takes, and how much that varies: RFC 6298.
@@ -202,6 +208,9 @@ func (s *state) take(now time.Time, queued bool) uint64 {
 			// Only time under demand counts: a rate that nobody uses proves nothing by not being refused.
 			// And one attempt proves only so much, however long its turn took to come.
 			s.grown += max(min(now.Sub(s.lastTurn), 2*pause, time.Second), 0)
+			if s.slowStart && s.ceiling > 0 && s.rate() >= s.ceiling {
+				s.base, s.grown, s.slowStart = s.rate(), 0, false
+			}
 		}
 		s.next = later(s.next, now.Add(-lateness)).Add(pause)
 		s.lastTurn = now
@@ -257,19 +266,27 @@ func (s *state) report(now time.Time, seq uint64, o Outcome) bool {
 }
 
 func (s *state) succeeded(now time.Time, seq uint64) {
+	fresh := seq > s.cut
+	if fresh && s.row >= deepRow && s.mode == pacing && !s.reopening {
+		// Several cuts without a success between, and now it serves again: the rate of before is closer to the truth than what is left of it.
+		s.base, s.grown, s.slowStart, s.ceiling = s.rate(), 0, true, s.rowRate*s.l.tuning.Decrease
+	}
 	s.streak, s.row = 0, 0
-	s.alive = s.alive || s.mode != closed && seq > s.cut
+	s.alive = s.alive || s.mode != closed && fresh
 	s.share.note(now, s.noted(), s.window()).served++
 	switch {
 	case s.mode == measuring:
 		s.ok++
+		s.okNew = s.okNew || fresh
 		s.measuredEnough(now)
-	case seq <= s.cut:
+	case !fresh:
 		// It left before the door closed.
 	case s.mode == closed && !s.probed:
 		s.resume(now)
 	case s.mode == closed, s.reopening:
 		s.pace(now, s.demand(now), false)
+		// That rate is trusted for a few answers, or the first refusal by chance would cut it deeply.
+		s.share = meter{from: now, mid: now, last: now, old: portion{served: enough / 2}}
 	}
 }
 
@@ -405,7 +422,7 @@ func (s *state) measure(now time.Time) {
 	s.mode = measuring
 	s.since = now
 	s.until = now.Add(min(max(wait, s.l.tuning.Measure/10), s.l.tuning.Measure))
-	s.left, s.ok, s.refuse = 0, 0, 0
+	s.left, s.ok, s.refuse, s.okNew = 0, 0, 0, false
 	s.cut = s.seq
 }
 
@@ -416,7 +433,7 @@ func (s *state) measuredEnough(now time.Time) {
 }
 
 func (s *state) measured(now time.Time) {
-	if s.ok == 0 && s.left >= firstAttempts && s.refuse >= s.left && s.stated > 0 {
+	if !s.okNew && s.left >= firstAttempts && s.refuse >= s.left && s.stated > 0 {
 		if wait := s.lastRefusal.Add(s.stated).Sub(now); wait > 0 {
 			s.shut(now, wait, 0)
 			return
@@ -443,19 +460,24 @@ func (s *state) slower(now time.Time) {
 	if !s.l.tuning.Plain {
 		cut = max(cut, min(rate, s.share.kept(now, rate)))
 	}
+	grown := time.Duration(0)
+	if s.mode == pacing && !s.slowStart && !s.reopening {
+		// A small cut leaves growth most of its pace: what is refused by chance should not hold it back.
+		grown = time.Duration(float64(s.grown) * max(1-(1-cut/rate)/fullCut, 0))
+	}
 	s.pace(now, cut, false)
+	s.grown = grown
+	s.base = s.base * s.base / s.rate()
 }
 
 // pace begins to let callers through at a rate.
 func (s *state) pace(now time.Time, rate float64, slowStart bool) {
 	if s.mode != pacing {
 		s.next, s.lastTurn = now, now
-		if s.mode == closed {
-			s.share = meter{from: now, mid: now, last: now}
-		}
 	}
 	s.mode, s.reopening = pacing, false
 	s.base, s.grown, s.slowStart = min(max(rate, s.floor()), maxRate), 0, slowStart
+	s.ceiling = 0
 	s.cut = s.seq
 	// A turn that was given at a slower rate comes no later than one at the new.
 	if limit := now.Add(seconds(1 / s.base)); s.next.After(limit) {
@@ -468,7 +490,11 @@ func (s *state) rate() float64 {
 	t := &s.l.tuning
 	grown := s.grown.Seconds()
 	if s.slowStart {
-		return min(s.base*math.Exp2(grown/t.Doubling.Seconds()), maxRate)
+		rate := s.base * math.Exp2(grown/t.Doubling.Seconds())
+		if s.ceiling > 0 {
+			rate = min(rate, max(s.ceiling, s.base))
+		}
+		return min(rate, maxRate)
 	}
 	growth := t.Increase * grown
 	switch {
@@ -546,9 +572,9 @@ func (m *meter) note(now time.Time, rate float64, window time.Duration) *portion
 // the one that was used: who sends little is not held to it. And it lags behind, so that the refusals of one
 // window are not counted again by every cut within it.
 func (m *meter) kept(now time.Time, rate float64) float64 {
-	served, refused := m.old.served+m.cur.served, m.old.refused+m.cur.refused
+	served, refused := m.old.served+m.cur.served, max(m.old.refused+m.cur.refused-1, 0)
 	past := now.Sub(m.from).Seconds()
-	if served+refused < enough/2 || past <= 0 {
+	if served+refused < enough/3 || past <= 0 {
 		return 0
 	}
 	area := m.old.area + m.cur.area + rate*max(now.Sub(m.last).Seconds(), 0)

@@ -86,29 +86,80 @@ func TestMeasuringEndsWithEnough(t *testing.T) {
 
 func TestCut(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		tuning Tuning
-		served int // in the last second, of a rate of 100
-		want   float64
+		name            string
+		tuning          Tuning
+		served, refused int // in the last second, of a rate of 100, the refusal that cuts not counted
+		want            float64
 	}{
-		{"nothing served", Tuning{}, 0, 70},
-		{"little served", Tuning{}, 30, 70},
-		{"most served", Tuning{}, 90, 90},
-		{"more served than paced, by attempts of before", Tuning{}, 150, 100},
-		{"most served, plain", Tuning{Plain: true}, 90, 70},
-		{"another factor", Tuning{Decrease: 0.5}, 0, 50},
-		{"below the floor", Tuning{Decrease: 0.001}, 0, 0.5},
+		{"nothing known", Tuning{}, 0, 0, 70},
+		{"too little known", Tuning{}, 2, 0, 70},
+		{"little served", Tuning{}, 30, 70, 70},
+		{"most served", Tuning{}, 90, 10, 90},
+		{"most served, plain", Tuning{Plain: true}, 90, 10, 70},
+		{"most served of the little that was sent", Tuning{}, 9, 1, 90},
+		{"a single refusal, perhaps by chance", Tuning{}, 50, 0, 100},
+		{"another factor", Tuning{Decrease: 0.5}, 0, 0, 50},
+		{"below the floor", Tuning{Decrease: 0.001}, 0, 0, 0.5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScript(limits{tuning: tt.tuning})
 			s.pacedAt(t, 100, 10)
-			s.served = meter{from: s.at(19), mid: s.at(19.5), old: tt.served / 2, cur: tt.served - tt.served/2}
+			s.share = meter{
+				from: s.at(19.2), mid: s.at(19.6), last: s.at(20),
+				old: portion{served: tt.served, area: 40}, cur: portion{refused: tt.refused, area: 40},
+			}
 			seq := s.send(t, 20)
 			require.True(t, s.say(20, seq, Slower, time.Second))
 			require.InDelta(t, tt.want, s.rate(), 1e-6)
 			require.False(t, s.turn(s.at(20)).After(s.at(20).Add(seconds(1/s.rate()))), "the next turn follows the new rate")
 		})
 	}
+}
+
+// A refusal now and then does not take growth its pace, and a cut that counts does.
+func TestCutAndGrowth(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		served, refused int
+		want            time.Duration // of 5 s of growth
+	}{
+		{"by chance", 100, 0, 5 * time.Second},
+		{"five in a hundred", 95, 5, 2500 * time.Millisecond},
+		{"ten", 90, 10, 0},
+		{"all", 0, 100, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(limits{})
+			s.pacedAt(t, 100, 10)
+			s.grown = 5 * time.Second
+			rate := s.rate()
+			s.share = meter{
+				from: s.at(19.2), mid: s.at(19.6), last: s.at(20),
+				old: portion{served: tt.served, area: rate * 0.4}, cur: portion{refused: tt.refused, area: rate * 0.4},
+			}
+			s.say(20, s.send(t, 20), Slower, time.Second)
+			require.InDelta(t, tt.want, s.grown, float64(time.Millisecond))
+			require.InDelta(t, rate*max(0.7, float64(tt.served)/float64(tt.served+tt.refused)), s.rate(), 1e-6)
+		})
+	}
+}
+
+// A server that refused everything for a moment and serves again is found to be what it was within seconds.
+func TestDeepRow(t *testing.T) {
+	s := newScript(limits{})
+	s.pacedAt(t, 100, 10)
+	for i := range 6 {
+		at := 20 + float64(i)/10
+		s.say(at, s.send(t, at), Slower, 20*time.Second)
+	}
+	require.InDelta(t, 11.8, s.rate(), 0.1)
+	s.say(21, s.send(t, 21), OK, 0)
+	require.True(t, s.slowStart)
+	for at := s.turn(s.at(21)); at.Before(s.at(24)); at = s.turn(at) {
+		s.take(at, true)
+	}
+	require.False(t, s.slowStart, "up to where the first cut had been")
+	require.InDelta(t, 73, s.rate(), 4)
 }
 
 // What left before the last cut does not cut again, whatever comes back of it.
@@ -119,7 +170,7 @@ func TestCutOncePerRound(t *testing.T) {
 	for i := range 10 {
 		flight = append(flight, s.send(t, 20+float64(i)/100))
 	}
-	s.served = meter{}
+	s.share = meter{}
 	for _, seq := range flight {
 		s.say(20.2, seq, Slower, time.Second)
 		s.say(20.2, 0, Slower, time.Second)
@@ -146,7 +197,7 @@ func TestFloor(t *testing.T) {
 		s.pacedAt(t, 10, 10)
 		for i := range nobody - 2 {
 			at := 100 * float64(i+1)
-			s.served = meter{}
+			s.share = meter{}
 			s.say(at, s.send(t, at), Slower, tt.stated)
 		}
 		for range 30 {
@@ -369,7 +420,7 @@ func TestShed(t *testing.T) {
 func TestWindow(t *testing.T) {
 	s := newScript(limits{})
 	s.pacedAt(t, 100, 10)
-	s.served = meter{}
+	s.share = meter{}
 	at := 20.0
 	for s.mode == pacing && at < 40 {
 		at += 0.2
@@ -526,13 +577,22 @@ func TestAnswer(t *testing.T) {
 
 func TestMeter(t *testing.T) {
 	at := func(s float64) time.Time { return time.Unix(1_800_000_000, 0).Add(seconds(s)) }
-	m := meter{from: at(0), mid: at(0)}
+	m := meter{from: at(0), mid: at(0), last: at(0)}
 	for i := range 300 {
-		m.count(at(float64(i)/100), time.Second)
+		p := m.note(at(float64(i)/100), 200, time.Second)
+		if i%4 == 0 {
+			p.refused++
+		} else {
+			p.served++
+		}
 	}
-	require.InDelta(t, 100, m.rate(at(3)), 5)
-	require.InDelta(t, 50, m.rate(at(5)), 20, "nothing came since")
-	m.count(at(10), time.Second)
-	require.Zero(t, m.rate(at(10.5)), "one is too few to tell")
-	require.Zero(t, (&meter{}).rate(at(0)))
+	require.InDelta(t, 150, m.kept(at(3), 200), 1.5, "three quarters of the rate allowed, of which only half was used")
+	// The rate falls, and the mean follows later.
+	m.note(at(3), 200, time.Second)
+	require.InDelta(t, 75, m.kept(at(5), 50), 2)
+	m.note(at(10), 50, time.Second).served++
+	require.Zero(t, m.kept(at(10.5), 50), "one is too few to tell")
+	require.Zero(t, (&meter{}).kept(at(0), 1))
+	m.note(at(9), 50, time.Second).served += 10
+	require.Positive(t, m.kept(at(10.5), 50), "a clock that was set back")
 }

@@ -448,6 +448,43 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// Nobody closes what is not there.
+func TestResponseWithoutABody(t *testing.T) {
+	for _, status := range []int{http.StatusNoContent, http.StatusBadRequest} {
+		for _, body := range []io.ReadCloser{nil, http.NoBody} {
+			tel := newTelemetry()
+			base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{}, Request: r, Body: body}, nil
+			})
+			_, err := tel.client().Transport(&classify.Transport{Base: base}).RoundTrip(request(t, t.Context(), http.MethodGet, target))
+			require.NoError(t, err)
+			tel.balanced(t)
+			require.Len(t, tel.spans.Ended(), 2)
+			_, judged := tel.attempts()[0].attrs()["errwire.category"]
+			require.Equal(t, status >= 400, judged)
+		}
+	}
+}
+
+// The spans end from the inside out, and that of the attempt before the connection is closed, which may take its time.
+func TestOrderOfEnds(t *testing.T) {
+	tel := newTelemetry()
+	var endedBefore int
+	base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		b := &body{Reader: strings.NewReader("x"), close: func() { endedBefore = len(tel.spans.Ended()) }}
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: b}, nil
+	})
+	resp, err := tel.client().Transport(&classify.Transport{Base: base}).RoundTrip(request(t, t.Context(), http.MethodGet, target))
+	require.NoError(t, err)
+	require.Empty(t, tel.spans.Ended())
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 1, endedBefore)
+	ended := tel.spans.Ended()
+	require.Len(t, ended, 2)
+	require.Equal(t, trace.SpanKindClient, ended[0].SpanKind())
+	require.False(t, ended[1].EndTime().Before(ended[0].EndTime()))
+}
+
 // A base that breaks the contract of RoundTripper is a transport error.
 func TestBaseWithoutAnAnswer(t *testing.T) {
 	tel := newTelemetry()
@@ -629,9 +666,14 @@ func TestNoSDKHandsTheContextOn(t *testing.T) {
 		ctx := trace.ContextWithRemoteSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
 			TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled,
 		}))
-		_, err := call(t, ctx, hook.Transport(&classify.Transport{Base: s}))
+		rt := hook.Transport(&classify.Transport{Base: s})
+		for range 3 { // after a few calls of which nothing is to be seen
+			_, err := call(t, t.Context(), rt)
+			require.NoError(t, err)
+		}
+		_, err := call(t, ctx, rt)
 		require.NoError(t, err)
-		require.Equal(t, "00-01000000000000000000000000000000-0200000000000000-01", s.headers[0].Get("Traceparent"))
+		require.Equal(t, "00-01000000000000000000000000000000-0200000000000000-01", s.headers[3].Get("Traceparent"))
 	}
 }
 

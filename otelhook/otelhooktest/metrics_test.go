@@ -9,11 +9,13 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/errwire/errwire/classify"
 )
@@ -164,6 +166,32 @@ func TestAttributeSetsAreBounded(t *testing.T) {
 		}
 		tel.balanced(t)
 	})
+}
+
+// Metrics do not need traces. Without spans to tell by, the attempts of an instrumentation are left to it.
+func TestMetricsWithoutTraces(t *testing.T) {
+	for name, setup := range instrumentations() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tel, hook := setup()
+				hook.TracerProvider = noop.NewTracerProvider()
+				tel.tracer = nil
+				if hook.Instrument != nil {
+					hook.Instrument = func(b http.RoundTripper) http.RoundTripper {
+						return otelhttp.NewTransport(b, otelhttp.WithTracerProvider(hook.TracerProvider), otelhttp.WithMeterProvider(tel.meter))
+					}
+				}
+				s := &fakeServer{script: []answer{{status: 503}, {status: 200}}}
+				_, err := call(t, t.Context(), hook.Transport(&classify.Transport{Base: s}))
+				require.NoError(t, err)
+				require.Len(t, points[int64](t, tel.metric(t, "errwire.client.retries")), 1)
+				own := tel.metric(t, "http.client.request.duration")
+				theirs := tel.metricOf(t, "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "http.client.request.duration")
+				require.Equal(t, hook.Instrument == nil, own != nil)
+				require.Equal(t, hook.Instrument != nil, theirs != nil)
+			})
+		})
+	}
 }
 
 // A view that drops what nobody wants is respected.

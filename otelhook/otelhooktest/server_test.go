@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/errwire/errwire/classify"
 	"github.com/errwire/errwire/errcodes"
@@ -134,6 +135,29 @@ func TestServerCallerLeft(t *testing.T) {
 	got := tel.servers()[0].attrs()
 	require.Equal(t, "unsent", got["errwire.answer"])
 	require.NotContains(t, got, "error.type")
+}
+
+// Nothing failed where the caller had left before the error; a panic did.
+func TestServerUnsent(t *testing.T) {
+	for _, tt := range []struct {
+		outcome middleware.Outcome
+		panic   any
+		status  int
+		want    any
+	}{
+		{middleware.Unsent, nil, 500, nil},
+		{middleware.Unsent, "boom", 500, "500"},
+		{middleware.Aborted, nil, 504, "504"},
+		{middleware.Answered, nil, 499, nil},
+	} {
+		tel := newTelemetry()
+		ctx, span := tel.tracer.Tracer("test").Start(t.Context(), "server")
+		(&otelhook.Server{}).Refused(&middleware.Refusal{
+			Context: ctx, Outcome: tt.outcome, Panic: tt.panic, Entry: errcodes.Entry{Code: "x", Status: tt.status},
+		})
+		span.End()
+		require.Equal(t, tt.want, tel.of(trace.SpanKindInternal)[0].attrs()["error.type"])
+	}
 }
 
 // The same request id, code and trace on both sides of a real connection.
