@@ -16,6 +16,7 @@ import (
 // place is where a value stands in a body. The zero value is the body itself.
 type place struct {
 	steps    []step
+	size     int  // of the names, in bytes
 	internal bool // not read from JSON
 	cut      bool // the last steps are missing: somewhere inside of this
 }
@@ -27,8 +28,14 @@ type step struct {
 	order []int  // of a field: where it is declared, through the structs that are embedded; nil in maps
 }
 
-// maxName bounds the names in a body that an error repeats, in bytes.
-const maxName = 128
+const (
+	// maxName bounds the names in a body that an error repeats, in bytes.
+	maxName = 128
+	// maxPlace bounds what an error says of one place.
+	maxPlace = 512
+	// stepSize is what a step counts beside its name.
+	stepSize = 4
+)
 
 func (p place) field(name string, order ...int) place {
 	if p.cut || len(name) > maxName || !utf8.ValidString(name) {
@@ -39,13 +46,14 @@ func (p place) field(name string, order ...int) place {
 }
 
 func (p place) item(i int) place {
-	if p.cut {
-		return p
-	}
 	return p.then(step{index: i})
 }
 
 func (p place) then(s step) place {
+	if p.size += len(s.name) + stepSize; p.cut || p.size > maxPlace {
+		p.cut = true
+		return p
+	}
 	p.steps = append(slices.Clip(p.steps), s)
 	return p
 }
@@ -109,9 +117,9 @@ func (p place) fails(rule, predicate string) errcodes.FieldError {
 	subject := "The field " + path
 	switch {
 	case p.cut && path == "":
-		subject = "A field with a long name"
+		subject = "A field"
 	case p.cut:
-		subject = "A field with a long name in " + path
+		subject = "A field inside of " + path
 	case path == "":
 		subject = "The request body"
 	}
@@ -155,7 +163,7 @@ func locate(rest string, v reflect.Value) (place, reflect.Type) {
 	if l.walk(rest, v, v.Type(), place{}, nil) {
 		return l.found, l.parent
 	}
-	l.best.cut = l.best.cut || len(l.best.steps) > 0
+	l.best.cut = l.best.cut || rest != "" && len(l.best.steps) > 0
 	return l.best, l.parent
 }
 

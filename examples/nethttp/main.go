@@ -24,6 +24,7 @@ import (
 	"github.com/errwire/errwire/errcodes"
 	"github.com/errwire/errwire/examples/nethttp/provider"
 	"github.com/errwire/errwire/middleware"
+	"github.com/errwire/errwire/otelhook"
 )
 
 // Exit statuses.
@@ -81,9 +82,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	srv, err := serve(ctx, *addr, dialects()[i], log)
+	tr, err := newTracing(ctx, false)
 	if err != nil {
 		fmt.Fprintf(stderr, "nethttp: %v\n", err)
+		return exitDiff
+	}
+	srv, err := serve(ctx, *addr, dialects()[i], log, tr)
+	if err != nil {
+		fmt.Fprintf(stderr, "nethttp: %v\n", errors.Join(err, tr.close(ctx)))
 		return exitDiff
 	}
 	fmt.Fprintf(stdout, "listening on %s\n", srv.url)
@@ -92,7 +98,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err = <-srv.failed:
 		fmt.Fprintf(stderr, "nethttp: %v\n", err)
 	}
-	if err = errors.Join(err, srv.close()); err != nil {
+	if err = errors.Join(err, srv.close(), tr.close(ctx)); err != nil {
 		fmt.Fprintf(stderr, "nethttp: %v\n", err)
 		return exitDiff
 	}
@@ -107,9 +113,9 @@ type server struct {
 }
 
 // serve starts the API on addr in the vocabulary of r. The caller closes it.
-func serve(ctx context.Context, addr string, r *errcodes.Registry, log *slog.Logger) (*server, error) {
+func serve(ctx context.Context, addr string, r *errcodes.Registry, log *slog.Logger, tr *tracing) (*server, error) {
 	p := &provider.Provider{Errors: &middleware.ErrorWriter{
-		Registry: r, Logger: log,
+		Registry: r, Logger: log, Observer: &otelhook.Server{},
 		// What the clients of /v1/messages need, and no other client minds.
 		XAPIKey: true, RequestIDs: middleware.RequestIDs{Short: true},
 	}}
@@ -120,7 +126,7 @@ func serve(ctx context.Context, addr string, r *errcodes.Registry, log *slog.Log
 	s := &server{
 		url: "http://" + l.Addr().String(),
 		http: &http.Server{
-			Handler:           p.Handler(),
+			Handler:           tr.handler(p.Handler()),
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       time.Minute,
 			// So that OPTIONS * reaches the handler and has a request id.

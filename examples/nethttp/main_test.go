@@ -71,7 +71,7 @@ func TestVerboseShowsTheWire(t *testing.T) {
 // A server that answers otherwise than the registry says makes the main job fail.
 func TestDrivenErrorsThatDifferAreFound(t *testing.T) {
 	scenarios := []scenario{chatCase(errcodes.ModelNotFound, goodKey, ask("test/ok")), chatCase(errcodes.ModelNotFound, goodKey, ask("test/none"))}
-	outcomes, err := drive(t.Context(), errcodes.RunInfra(), scenarios, slog.New(slog.DiscardHandler))
+	outcomes, err := drive(t.Context(), errcodes.RunInfra(), scenarios, slog.New(slog.DiscardHandler), nil)
 	require.NoError(t, err)
 	require.NotEmpty(t, outcomes[0].diffs)
 	require.Empty(t, outcomes[1].diffs)

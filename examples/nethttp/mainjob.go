@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,6 +46,11 @@ func mainJob(ctx context.Context, stdout, stderr io.Writer, verbose bool) int {
 	if verbose {
 		log = slog.New(slog.NewTextHandler(stderr, nil))
 	}
+	tr, err := newTracing(ctx, true)
+	if err != nil {
+		fmt.Fprintf(stderr, "nethttp: %v\n", err)
+		return exitDiff
+	}
 	p := printer{w: stdout, colour: wantsColour(stdout)}
 	failed, total := 0, 0
 	began := time.Now()
@@ -55,9 +61,9 @@ func mainJob(ctx context.Context, stdout, stderr io.Writer, verbose bool) int {
 		{errcodes.RunInfra(), runInfra()},
 		{errcodes.Runbase(), runbase()},
 	} {
-		outcomes, err := drive(ctx, seed.registry, seed.scenarios, log)
+		outcomes, err := drive(ctx, seed.registry, seed.scenarios, log, tr)
 		if err != nil {
-			fmt.Fprintf(stderr, "nethttp: %v\n", err)
+			fmt.Fprintf(stderr, "nethttp: %v\n", errors.Join(err, tr.close(ctx)))
 			return exitDiff
 		}
 		p.table(seed.registry.Name(), outcomes)
@@ -77,6 +83,10 @@ func mainJob(ctx context.Context, stdout, stderr io.Writer, verbose bool) int {
 		}
 		total += len(outcomes) + len(missing)
 	}
+	tr.print(stdout)
+	if err := tr.close(ctx); err != nil {
+		fmt.Fprintf(stderr, "nethttp: %v\n", err) // telemetry that is lost is no failure of the job
+	}
 	if failed > 0 {
 		fmt.Fprintf(stdout, "%d of %d errors came out otherwise than their registry says.\n", failed, total)
 		return exitDiff
@@ -86,15 +96,15 @@ func mainJob(ctx context.Context, stdout, stderr io.Writer, verbose bool) int {
 }
 
 // drive starts a server in the vocabulary of r and sends it all scenarios at once.
-func drive(ctx context.Context, r *errcodes.Registry, scenarios []scenario, log *slog.Logger) ([]outcome, error) {
-	srv, err := serve(ctx, "127.0.0.1:0", r, log)
+func drive(ctx context.Context, r *errcodes.Registry, scenarios []scenario, log *slog.Logger, tr *tracing) ([]outcome, error) {
+	srv, err := serve(ctx, "127.0.0.1:0", r, log, tr)
 	if err != nil {
 		return nil, err
 	}
 	outcomes := make([]outcome, len(scenarios))
 	var wg sync.WaitGroup
 	for i, s := range scenarios {
-		wg.Go(func() { outcomes[i] = s.drive(ctx, srv.url, r) })
+		wg.Go(func() { outcomes[i] = s.drive(ctx, srv.url, r, tr) })
 	}
 	wg.Wait()
 	if err := srv.close(); err != nil {
@@ -116,16 +126,16 @@ func undriven(r *errcodes.Registry, scenarios []scenario) []errcodes.Code {
 }
 
 // drive sends the request of s through a retrying client of its own and compares what comes out with r.
-func (s scenario) drive(ctx context.Context, base string, r *errcodes.Registry) outcome {
+func (s scenario) drive(ctx context.Context, base string, r *errcodes.Registry, tr *tracing) outcome {
 	o := outcome{scenario: s}
 	wire := &recorder{base: &http.Transport{}}
 	defer wire.base.CloseIdleConnections()
-	client := &http.Client{Transport: &classify.Transport{
+	client := &http.Client{Transport: tr.transport(&classify.Transport{
 		Base:            wire,
 		Classifier:      &classify.Classifier{Registries: []*errcodes.Registry{r}},
 		MutateRequest:   s.mutate,
 		IdempotencyKeys: s.keyed,
-	}}
+	})}
 	req, err := http.NewRequestWithContext(ctx, s.method, base+s.path, strings.NewReader(s.body))
 	if err != nil {
 		o.diffs = append(o.diffs, err.Error())

@@ -18,7 +18,7 @@ func TestShellLinesOfTheRunbasePage(t *testing.T) {
 			t.Skipf("%s is not installed", tool)
 		}
 	}
-	srv, err := serve(t.Context(), "127.0.0.1:0", errcodes.Runbase(), slog.New(slog.DiscardHandler))
+	srv, err := serve(t.Context(), "127.0.0.1:0", errcodes.Runbase(), slog.New(slog.DiscardHandler), nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, srv.close()) }()
 	for name, tt := range map[string]struct{ key, model, want string }{

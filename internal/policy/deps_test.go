@@ -36,7 +36,7 @@ var arrows = []arrow{
 	{pkg: "middleware", may: []string{"errcodes", "internal/jsonbody", "github.com/go-playground/validator/v10", "golang.org/x/time"}},
 	{pkg: "classify", may: []string{"errcodes", "internal/pacing", "github.com/cenkalti/backoff/v4"}},
 	{pkg: "otelhook", may: []string{
-		"errcodes", "middleware", "classify", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/trace",
+		"errcodes", "middleware", "classify", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/trace",
 	}},
 	{pkg: "cmd/errwire", may: []string{"errcodes", "errcodes/codedoc", "classify"}},
 }
