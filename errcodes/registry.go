@@ -253,7 +253,7 @@ func (r *Registry) forStatus(status int) int {
 }
 
 // stands reports whether e can be meant by a response without a code.
-func (e *Entry) stands() bool { return e.WireCode() == "" || e.Code == generalCode(e.Status) }
+func (e Entry) stands() bool { return e.WireCode() == "" || e.Code == generalCode(e.Status) }
 
 // preferred returns the row among those that fit which says the least: without a code and standing for its status
 // in general, else without a code, else standing for its status, else the first; -1 for none.

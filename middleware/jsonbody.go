@@ -315,12 +315,9 @@ const (
 	drainTime  = time.Second
 )
 
-// drain throws away what is still to come of a body that is too large, if it may know the writer. A server that closes a connection with unread bytes resets it,
+// drain throws away what is still to come of a body that is too large. A server that closes a connection with unread bytes resets it,
 // and the reset can overtake the answer.
 func drain(w http.ResponseWriter, r *http.Request) {
-	if w == nil {
-		return
-	}
 	rc := http.NewResponseController(w)
 	if rc.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return // without a bound in time it would be the caller who decides how long this takes

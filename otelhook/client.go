@@ -161,7 +161,7 @@ func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	c.url = req.URL
 	defer c.leave()
-	resp, err := rt.transport.RoundTrip(req.WithContext(c)) //nolint:bodyclose // the caller closes it
+	resp, err := rt.transport.RoundTrip(req.WithContext(c))
 	c.settle(resp, err)
 	if err != nil || !hasBody(resp) {
 		c.closed()

@@ -13,8 +13,7 @@ func ExampleSyntaxError() {
 	_, err := (&jsonbody.Checker{}).Check(nil, body)
 	fmt.Println(err)
 
-	var wrong *jsonbody.SyntaxError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*jsonbody.SyntaxError](err); ok {
 		fmt.Println(wrong.Offset, wrong.Line, wrong.Column, wrong.Expected)
 	}
 	// Output:
