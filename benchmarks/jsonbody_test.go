@@ -232,6 +232,7 @@ func TestJSONBodyMatrix(t *testing.T) {
 }
 
 func accepts(b *testing.B, check bodyCheck, data []byte) {
+	b.Helper()
 	if wrong, model := check.check(data); wrong != "" || model == "" {
 		b.Fatalf("%s says %q", check.name, wrong)
 	}

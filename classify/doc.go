@@ -19,7 +19,11 @@
 // # Acting
 //
 // A [Transport] waits as long as it is told and never less, stops at once when the wait is pointless, does not repeat what may
-// have been done already, and hands out the last response complete. A call that succeeds at once costs nothing.
+// have been done already, and hands out the last response complete. A call that succeeds at once costs nothing. [Do] does
+// the same around any operation, such as a call of an SDK.
+//
+// A [Budget] bounds the retries of all calls together and is on by default, because retries are what keeps an overloaded server down. A
+// [Gate], such as a [Pacer], prevents the overload that comes of this client: it is for whoever sends a good part of a server's load.
 //
 // # Promises
 //

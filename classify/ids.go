@@ -71,7 +71,7 @@ func idHeaders(h http.Header) (request, trace string, edge int) {
 		}
 		switch {
 		case hasSuffixFold(name, "request-id"), hasSuffixFold(name, "requestid"), hasSuffixFold(name, "req-id"):
-			if !containsFold(name, "client") && (requestName == "" || len(name) < len(requestName) || len(name) == len(requestName) && name < requestName) {
+			if !containsFold(name, "client") && (requestName == "" || plainer(name, requestName)) {
 				requestName = name
 			}
 		case hasSuffixFold(name, "trace-id"):
@@ -81,6 +81,19 @@ func idHeaders(h http.Header) (request, trace string, edge int) {
 		}
 	}
 	return header(h, requestName), header(h, traceName), edge
+}
+
+// plainer reports whether name is more likely to be the request id's than other: X-Ms-Request-Id is, against
+// X-Ms-Correlation-Request-Id and X-Arequestid.
+func plainer(name, other string) bool {
+	a, b := hasSuffixFold(name, "request-id"), hasSuffixFold(other, "request-id")
+	switch {
+	case a != b:
+		return a
+	case len(name) != len(other):
+		return len(name) < len(other)
+	}
+	return name < other
 }
 
 func hasSuffixFold(s, suffix string) bool {

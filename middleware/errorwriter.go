@@ -84,7 +84,8 @@ func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err er
 	c := requestFrom(ctx)
 	if c != nil && c.response != nil {
 		x := c.response
-		v := decide(ctx, x.ctx.Context, x.registryOf(ew, r), err)
+		v := verdict{reg: x.registryOf(ew, r), err: err}
+		v.decide(ctx, x.gone())
 		x.refuse(ew, w, factsOf(r), &v)
 		return
 	}
@@ -93,7 +94,8 @@ func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err er
 		c.assign(&ew.RequestIDs, r, time.Now())
 	}
 	f := factsOf(r)
-	v := decide(ctx, ctx, ew.registryFor(r), err)
+	v := verdict{reg: ew.registryFor(r), err: err}
+	v.decide(ctx, callerGone(ctx))
 	rep := report{c: c, facts: f, outcome: Unsent}
 	if !v.gone {
 		rep.outcome, rep.sent = Answered, v.row.Status
@@ -198,12 +200,12 @@ func (x *response) answer(ew *ErrorWriter, w http.ResponseWriter, rep *report, v
 	defer x.mu.Unlock()
 	first := !x.refused
 	x.refused = true
-	rep.outcome, rep.sent = Unsent, x.status
+	rep.outcome, rep.sent = Unsent, int(x.status)
 	switch {
 	case x.hijacked || x.closed:
 		// A second refusal of one request is the consequence of the first; only a panic is news.
 		return first || v.panicked != nil
-	case v.gone || callerGone(x.ctx.Context):
+	case v.gone || x.gone():
 		// Without the break net/http would finish the answer cleanly, for whoever still reads.
 		x.closed, x.abort = true, true
 	case x.status != 0:
@@ -252,7 +254,7 @@ func (x *response) interrupt(v *verdict) Outcome {
 	}
 	buf := buffers.Get().(*buffer) //nolint:forcetypeassert // Nothing else is put there.
 	defer buf.free()
-	buf.b = appendErrorEvent(buf.b[:0], form, v, x.ctx.id)
+	buf.b = appendErrorEvent(buf.b[:0], form, v, x.ctx.id[0])
 	_, err := x.base.Write(buf.b)
 	if err == nil {
 		err = x.flush()
@@ -291,7 +293,7 @@ func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestCon
 		a = f.ask()
 	}
 	advice := advise(&v.row, wait, a)
-	body := v.row.Body(v.public, c.id)
+	body := v.row.Body(v.public, c.id[0])
 	body.RetryAfter = advice.wait
 	if advice.long {
 		body.Message = waitSentence(&v.row, v.public, advice.wait)
@@ -323,8 +325,11 @@ func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestCon
 	return advice
 }
 
-// removeStale removes staleHeaders. Few headers are set by then, so it looks at those rather than for all.
+// removeStale removes staleHeaders. Few headers are set by then, so it looks at those rather than for all; mostly it is the id alone.
 func removeStale(h http.Header) {
+	if len(h) == 1 && len(h[headerRequestID]) > 0 {
+		return
+	}
 	for k := range h {
 		for _, stale := range staleHeaders {
 			if k == stale {

@@ -297,6 +297,7 @@ func (c *bodyRules) read(w http.ResponseWriter, r *http.Request, mem *memory) er
 		drain(w, r)
 		return &errcodes.Error{Code: errcodes.BodyTooLarge, Err: errTooLarge}
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		stopListening(r)
 		return &errcodes.Error{Code: errcodes.RequestTimeout, Err: err}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -315,15 +316,28 @@ const (
 	drainTime  = time.Second
 )
 
-// drain throws away what is still to come of a body that is too large. A server that closes a connection with unread bytes resets it,
+// drain throws away what is still to come of a body that is too large, if it may know the writer. A server that closes a connection with unread bytes resets it,
 // and the reset can overtake the answer.
 func drain(w http.ResponseWriter, r *http.Request) {
+	if w == nil {
+		return
+	}
 	rc := http.NewResponseController(w)
 	if rc.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return // without a bound in time it would be the caller who decides how long this takes
 	}
-	if _, err := io.CopyN(io.Discard, r.Body, drainLimit); err == io.EOF { //nolint:errorlint // Readers return it bare; a wrapped one is a failure.
+	switch _, err := io.CopyN(io.Discard, r.Body, drainLimit); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		stopListening(r)
+	case errors.Is(err, io.EOF):
 		_ = rc.SetReadDeadline(time.Time{}) // the server watches the connection for a caller who leaves
+	}
+}
+
+// stopListening takes note that a deadline has ended a read of the body of r.
+func stopListening(r *http.Request) {
+	if x := responseFrom(r.Context()); x != nil {
+		x.deaf.Store(true)
 	}
 }
 

@@ -62,7 +62,7 @@ func (v *verdict) level() slog.Level {
 
 func (rep *report) log(v *verdict, logger *slog.Logger, level slog.Level) {
 	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs, slog.String(attrRequestID, rep.c.id))
+	attrs = append(attrs, slog.String(attrRequestID, rep.c.id[0]))
 	if rep.c.clientID != "" {
 		attrs = append(attrs, slog.String("client_request_id", rep.c.clientID))
 	}
@@ -112,7 +112,7 @@ func panicText(v any) (s string) {
 
 func (rep *report) refusal(v *verdict) *Refusal {
 	o := &Refusal{
-		Context: rep.ctx, RequestID: rep.c.id, ClientRequestID: rep.c.clientID,
+		Context: rep.ctx, RequestID: rep.c.id[0], ClientRequestID: rep.c.clientID,
 		Registry: v.reg.Name(), Entry: v.row, Undeclared: v.undeclared, Param: v.row.Param,
 		Err: v.err, Panic: v.panicked, Stack: v.stack,
 		Outcome: rep.outcome, Sent: rep.sent, RetryAfter: time.Duration(rep.seconds) * time.Second, Vetoed: rep.veto,
@@ -134,7 +134,7 @@ func (ew *ErrorWriter) logMisuse(x *response, msg string, status int) {
 	if !logger.Enabled(ctx, slog.LevelWarn) {
 		return
 	}
-	attrs := []slog.Attr{slog.String(attrRequestID, x.ctx.id), slog.Int("status", status)}
+	attrs := []slog.Attr{slog.String(attrRequestID, x.ctx.id[0]), slog.Int("status", status)}
 	const skip = 3 // this function, WriteHeader, and one to name the caller
 	if _, file, line, ok := runtime.Caller(skip - 1); ok {
 		attrs = append(attrs, slog.String("caller", fmt.Sprintf("%s:%d", file, line)))

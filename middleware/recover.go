@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
-	"time"
 
 	"github.com/errwire/errwire/errcodes"
 )
@@ -25,20 +24,21 @@ import (
 // Put it around the whole server. Around a part of a server that is already wrapped, it makes that part speak
 // with its own ErrorWriter, under the same request id.
 func (ew *ErrorWriter) Wrap(next http.Handler) http.Handler {
+	var clock watch
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := requestFrom(r.Context())
 		if outer != nil && outer.response != nil {
 			ew.inside(outer.response, next, w, r) //nolint:contextcheck // The response carries the context.
 			return
 		}
-		x := &response{base: w, owner: ew, start: time.Now()}
+		x := &response{base: w, owner: ew, start: clock.now()}
 		x.hijack.response = x
 		x.ctx.Context, x.ctx.response = r.Context(), x //nolint:fatcontext // One context for each request, not a chain.
 		x.request = r.WithContext(&x.ctx)              //nolint:contextcheck // It is a child of the request's own.
 		if outer == nil {
 			x.ctx.assign(&ew.RequestIDs, r, x.start)
 		} else {
-			x.ctx.id, x.ctx.clientID, x.ctx.header = outer.id, outer.clientID, outer.header
+			x.ctx.id, x.ctx.clientID = outer.id, outer.clientID
 		}
 		defer x.recover()
 		x.ctx.announce(w.Header(), ew.RequestIDs.Short)
@@ -84,7 +84,10 @@ var (
 func (x *response) settle() {
 	x.mu.Lock()
 	owner, registry := x.owner, x.registry
-	held, text := x.held, string(x.text)
+	held, thrown := x.held, ""
+	if x.text != nil {
+		thrown = string(x.text.begin)
+	}
 	open := x.stream != nil && !x.stream.over && !x.closed && !x.hijacked
 	silent := x.status == 0 && held == 0 && !open && !x.closed && !x.hijacked
 	if x.closed || x.hijacked {
@@ -95,11 +98,13 @@ func (x *response) settle() {
 	var v verdict
 	switch {
 	case held != 0:
-		v = decideStatus(registry, held, text)
+		v = decideStatus(registry, int(held), thrown)
 	case open:
-		v = decide(&x.ctx, x.ctx.Context, registry, errUnfinished)
-	case silent && callerGone(x.ctx.Context):
-		v = decide(&x.ctx, x.ctx.Context, registry, errLeft)
+		v = verdict{reg: registry, err: errUnfinished}
+		v.decide(&x.ctx, x.gone())
+	case silent && x.gone():
+		v = verdict{reg: registry, err: errLeft}
+		v.decide(&x.ctx, true)
 	default:
 		return
 	}
@@ -108,8 +113,21 @@ func (x *response) settle() {
 
 // finish ends a request whose handler returned.
 func (x *response) finish() {
-	x.settle()
-	x.breakOff()
+	if !x.complete() {
+		x.settle()
+		x.breakOff()
+	}
+}
+
+// complete closes an answer that leaves nothing to do, which is the common case, and reports whether it was one.
+func (x *response) complete() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.status == 0 || x.held != 0 || x.abort || x.hijacked || x.stream != nil || x.clock != nil {
+		return false
+	}
+	x.closed, x.over = true, true
+	return true
 }
 
 // breakOff breaks the connection if the answer must not end cleanly.
@@ -125,6 +143,9 @@ func (x *response) breakOff() {
 // recover is deferred by Wrap.
 func (x *response) recover() {
 	value := recover()
+	if value == nil && x.over {
+		return
+	}
 	defer x.shut()
 	if value == nil {
 		return

@@ -1,12 +1,13 @@
 package middleware
 
 import (
-	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,9 +19,11 @@ func TestUUIDv7(t *testing.T) {
 	now := time.UnixMilli(0x0123456789ab)
 	seen := map[string]bool{}
 	for range 1000 {
-		var u [16]byte
-		uuidV7(&u, now)
-		s := hex.EncodeToString(u[:])
+		var digits [32]byte
+		high, low := uuidV7(now)
+		putHex(digits[:], high)
+		putHex(digits[16:], low)
+		s := string(digits[:])
 		require.Equal(t, "0123456789ab7", s[:13])
 		require.Contains(t, "89ab", s[16:17])
 		require.False(t, seen[s])
@@ -28,13 +31,34 @@ func TestUUIDv7(t *testing.T) {
 	}
 }
 
+func TestPutHex(t *testing.T) {
+	for _, n := range []uint64{0, 1, 0xf, 0x0123456789abcdef, 0xfedcba9876543210, 0x9a9a9a9a9a9a9a9a, 1<<64 - 1} {
+		var got [16]byte
+		putHex(got[:], n)
+		require.Equal(t, fmt.Sprintf("%016x", n), string(got[:]))
+	}
+}
+
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w watch
+		for _, d := range []time.Duration{0, 1, time.Second, maxUnread - 1, maxUnread, time.Hour, 3 * time.Minute} {
+			pause(d)
+			require.Equal(t, time.Now(), w.now())
+		}
+		late := time.Now().Add(time.Hour)
+		w.read.Store(&late)
+		require.Equal(t, time.Now(), w.now(), "time does not run backwards for long")
+	})
+}
+
 func TestRequestIDsSortByTime(t *testing.T) {
 	last := ""
 	for i := range 100 {
 		var c requestContext
 		c.assign(&RequestIDs{}, httptest.NewRequest(http.MethodGet, "/", nil), time.UnixMilli(int64(i)*7+1))
-		require.Less(t, last, c.id)
-		last = c.id
+		require.Less(t, last, c.id[0])
+		last = c.id[0]
 	}
 }
 

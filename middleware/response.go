@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/errwire/errwire/errcodes"
@@ -32,6 +33,7 @@ type response struct {
 	request *http.Request // as handed on
 	start   time.Time
 	hijack  hijackable
+	deaf    atomic.Bool // a deadline of ours, or of the server, has ended a read
 
 	mu       sync.Mutex
 	owner    *ErrorWriter // the innermost Wrap
@@ -40,10 +42,9 @@ type response struct {
 	stream   *Stream
 	clock    *clock
 
-	held     int    // status that waits for the first byte of its body, 0 for none
-	textual  bool   // the held answer is declared as text
-	text     []byte // beginning of the text that is thrown away
-	status   int    // status that was sent, 0 for none
+	text     *text // what is thrown away of a held answer
+	held     int32 // status that waits for the first byte of its body, 0 for none
+	status   int32 // status that was sent, 0 for none
 	tail     [4]byte
 	body     bool // something of the body was written
 	sse      bool // the answer is an event stream in the clear
@@ -53,6 +54,13 @@ type response struct {
 	abort    bool // the connection has to break
 	hijacked bool
 	refused  bool // Observer and log know
+	over     bool // the handler has returned and left nothing to do; not guarded, for the goroutine of the request alone
+}
+
+// text is an error in plain text, which is replaced.
+type text struct {
+	declared bool // by its Content-Type
+	begin    []byte
 }
 
 // hijackable is the same writer where the connection can be taken over, so that a type assertion tells the truth.
@@ -79,6 +87,10 @@ func (x *response) owns(w http.ResponseWriter) bool {
 	}
 	return false
 }
+
+// gone reports that the caller has left. net/http takes a read of the body that fails for that, also one that a deadline has ended, and
+// then there is somebody to answer.
+func (x *response) gone() bool { return !x.deaf.Load() && callerGone(x.ctx.Context) }
 
 // Unwrap lets http.ResponseController reach deadlines and full duplex.
 func (x *response) Unwrap() http.ResponseWriter { return x.base }
@@ -114,7 +126,7 @@ func (x *response) writeHeader(status int) bool {
 		x.publish()
 		x.base.WriteHeader(status)
 	case status >= http.StatusBadRequest && status <= 599 && x.shapeable():
-		x.held = status
+		x.held = int32(status)
 	default:
 		x.commit(status)
 	}
@@ -130,13 +142,16 @@ func (x *response) shapeable() bool {
 	}
 	declared := h["Content-Type"]
 	if len(declared) == 0 {
-		x.textual = false
+		x.text = new(text)
 		return true
 	}
 	media, _, _ := strings.Cut(declared[0], ";")
 	media = strings.TrimSpace(media)
-	x.textual = strings.EqualFold(media, "text/plain") || strings.EqualFold(media, "text/html")
-	return x.textual
+	if strings.EqualFold(media, "text/plain") || strings.EqualFold(media, "text/html") {
+		x.text = &text{declared: true}
+		return true
+	}
+	return false
 }
 
 // publish makes the handler's headers those of the response.
@@ -165,7 +180,7 @@ func (x *response) commit(status int) {
 func (x *response) send(status int) {
 	x.sse = isEventStream(x.base.Header()) // as it is here: whoever compresses outside adds a header of its own
 	x.base.WriteHeader(status)
-	x.held, x.status = 0, status
+	x.held, x.status = 0, int32(status)
 	if x.clock != nil {
 		x.clock.began()
 	}
@@ -208,13 +223,13 @@ func (x *response) write(p []byte) (int, error) {
 // swallow reports whether p belongs to a text that is replaced when the handler is done. An error whose type is not
 // declared and that begins like JSON is the handler's own.
 func (x *response) swallow(p []byte) bool {
-	if !x.textual && len(x.text) == 0 {
+	if !x.text.declared && len(x.text.begin) == 0 {
 		if rest := bytes.TrimLeft(p, " \t\r\n"); len(rest) > 0 && (rest[0] == '{' || rest[0] == '[') {
-			x.commit(x.held)
+			x.commit(int(x.held))
 			return false
 		}
 	}
-	x.text = append(x.text, p[:min(len(p), maxText-len(x.text))]...)
+	x.text.begin = append(x.text.begin, p[:min(len(p), maxText-len(x.text.begin))]...)
 	return true
 }
 

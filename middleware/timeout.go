@@ -427,7 +427,8 @@ func (c *clock) strike() {
 	if x.status == 0 && c.body.underWay() {
 		cause.Code = errcodes.RequestTimeout
 	}
-	v := decide(context.Background(), x.ctx.Context, c.registry, cause)
+	v := verdict{reg: c.registry, err: cause}
+	v.decide(context.Background(), x.gone())
 	rep := c.refuse(&v, now)
 	x.mu.Unlock()
 	c.cancel(cause)
@@ -452,6 +453,7 @@ func (c *clock) rescue() *time.Timer {
 
 // endReads ends reads of the body, the one that is under way and those to come.
 func (c *clock) endReads(now time.Time) {
+	c.x.deaf.Store(true)
 	if http.NewResponseController(c.x.base).SetReadDeadline(now) != nil {
 		c.body.deaf.Store(true)
 	}
@@ -460,7 +462,7 @@ func (c *clock) endReads(now time.Time) {
 // refuse answers on the goroutine of the timer. x.mu is held.
 func (c *clock) refuse(v *verdict, now time.Time) *report {
 	x := c.x
-	rep := &report{facts: c.facts, c: &x.ctx, start: x.start, outcome: Unsent, sent: x.status}
+	rep := &report{facts: c.facts, c: &x.ctx, start: x.start, outcome: Unsent, sent: int(x.status)}
 	first := !x.refused
 	x.refused = true
 	if c.body != nil {

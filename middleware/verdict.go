@@ -26,26 +26,23 @@ type verdict struct {
 	stack    []byte
 }
 
-// decide judges err for a request. ctx is the context that the handler saw, conn the one that only the
-// connection and the server cancel.
-func decide(ctx, conn context.Context, reg *errcodes.Registry, err error) verdict {
-	v := verdict{reg: reg, err: err}
-	if callerGone(conn) {
+// decide judges v.err under v.reg. ctx is the context that the handler saw; gone says that the caller has left.
+func (v *verdict) decide(ctx context.Context, gone bool) {
+	if gone {
 		v.gone = true
-		v.row = lookup(reg, errcodes.ClientClosed)
-		return v
+		v.row = lookup(v.reg, errcodes.ClientClosed)
+		return
 	}
+	err := v.err
 	code, public := inspect(ctx, err)
 	if v.public = public; public != nil && !carries(err, public) {
 		v.err = fmt.Errorf("%w: %w", err, public) // the context's error does not say why it ended
 	}
-	row, ok := reg.Lookup(code)
-	if !ok {
+	var ok bool
+	if v.row, ok = v.reg.Lookup(code); !ok {
 		v.undeclared, v.public = code, nil
-		row = lookup(reg, errcodes.Internal)
+		v.row = lookup(v.reg, errcodes.Internal)
 	}
-	v.row = row
-	return v
 }
 
 // inspect finds the condition behind err, and what the caller may read of it. The methods of an error are anybody's code, and those of a

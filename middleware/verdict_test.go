@@ -58,7 +58,8 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, reg := range []*errcodes.Registry{errcodes.Runbase(), errcodes.RunInfra(), errcodes.Problem()} {
-				v := decide(c.ctx, c.conn, reg, c.err)
+				v := verdict{reg: reg, err: c.err}
+				v.decide(c.ctx, callerGone(c.conn))
 				require.Equal(t, c.want, v.row.Code)
 				require.Equal(t, c.want == errcodes.ClientClosed, v.gone)
 				require.Empty(t, v.undeclared)
@@ -67,7 +68,8 @@ func TestDecide(t *testing.T) {
 		})
 	}
 
-	v := decide(open, open, errcodes.Runbase(), &errcodes.Error{Code: "nope", Message: "Nope."})
+	v := verdict{reg: errcodes.Runbase(), err: &errcodes.Error{Code: "nope", Message: "Nope."}}
+	v.decide(open, false)
 	require.Equal(t, errcodes.Code("nope"), v.undeclared)
 	require.Equal(t, errcodes.Internal, v.row.Code)
 	require.Nil(t, v.public, "what was meant for another row is not written")

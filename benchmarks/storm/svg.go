@@ -32,7 +32,7 @@ func newDrawing(width, height float64, title string) *drawing {
 }
 
 func (d *drawing) text(x, y float64, anchor, fill, weight, s string) {
-	fmt.Fprintf(&d.b, `<text x="%s" y="%s" text-anchor="%s" fill="%s" font-weight="%s">%s</text>`+"\n", num(x), num(y), anchor, fill, weight, escape(s))
+	fmt.Fprintf(&d.b, `<text x="%s" y="%s" text-anchor="%s" fill="%s" font-weight="%s" stroke="#ffffff" stroke-width="3" paint-order="stroke">%s</text>`+"\n", num(x), num(y), anchor, fill, weight, escape(s))
 }
 
 func (d *drawing) rect(x, y, w, h float64, fill string) {
@@ -162,7 +162,7 @@ func drawGoodput(t *Table) string {
 
 // drawFollow draws what is served while capacity changes, from a table with a row for each second: second, capacity, and a column for each client.
 func drawFollow(t *Table) string {
-	const width, height, left, top, right, bottom = 720.0, 340.0, 48.0, 56.0, 16.0, 36.0
+	const width, height, left, top, right, bottom = 720.0, 340.0, 48.0, 56.0, 28.0, 36.0
 	d := newDrawing(width, height, "Requests served while capacity changes")
 	d.text(12, 22, "start", inkText, "600", "Requests served a second, 150 req/s offered, capacity 100, 300, 33, 100")
 	values := func(c int) []float64 {
@@ -209,12 +209,12 @@ func drawFollow(t *Table) string {
 func drawSweep(t *Table) string {
 	panels := []struct{ constant, column, title string }{
 		{"increase", "A+ goodput", "increase: goodput in overload"},
-		{"increase", "V return", "increase: seconds until capacity that came back is used"},
-		{"increase", "R p99", "increase: p99 with 2 % refused by chance, s"},
+		{"increase", "V return", "increase: seconds to find capacity again"},
+		{"increase", "R p99", "increase: p99 in s, 2 % refused by chance"},
 		{"decrease", "A+ goodput", "decrease: goodput in overload"},
-		{"decrease, whatever is served", "A+ goodput", "decrease, whatever is served: the same"},
-		{"decrease, whatever is served", "R p99", "decrease, whatever is served: p99 with 2 % by chance, s"},
-		{"convex", "V return", "convex: seconds until capacity that came back is used"},
+		{"decrease, whatever is served", "A+ goodput", "decrease without its bound: the same"},
+		{"decrease, whatever is served", "R p99", "without its bound: p99 in s, 2 % refused"},
+		{"convex", "V return", "convex: seconds to find capacity again"},
 		{"convex", "V goodput", "convex: goodput while capacity changes"},
 		{"decrease", "P goodput", "decrease: goodput of 200 processes"},
 		{"floor", "P goodput", "floor: goodput of 200 processes"},

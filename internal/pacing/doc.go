@@ -7,12 +7,14 @@
 // # What a refusal means
 //
 // Slower (a 429) says that fewer attempts would be served, not that none is. The rate of the scope falls, and
-// grows again while callers wait. It falls by Tuning.Decrease, but never below what the server served in the last second or two:
-// a server that refuses one request in fifty by chance is not sent less and less.
+// grows again while callers wait. It falls by Tuning.Decrease, but never below the share of it that the server served in the last
+// second: a server that refuses one request in fifty by chance is not sent less and less. This is additive
+// increase and multiplicative decrease with the growth of CUBIC (RFC 9438), in attempts per second.
 //
 // Down (a 503 with Retry-After) says that nobody is served. The scope closes until then and reopens with one attempt; when
-// that succeeds it goes on at the rate at which callers arrived in the meantime. A success of an attempt that
-// left later than the refused one proves that the server serves somebody: then it was "slower" after all.
+// that succeeds it goes on at the rate at which callers arrived in the meantime. While others are served, or if an
+// attempt that left later than the refused one is, the server is not down but sheds load: then it was "slower" after all.
+// A row of Slower with nothing between, on the other hand, is a window that is used up, and closes the scope as well.
 //
 // Refusals are counted once: those of attempts that left before the last cut tell nothing new, so a burst in
 // flight does not cut the rate again and again.

@@ -7,7 +7,7 @@ import "time"
 type Tuning struct {
 	// Increase is the growth per second under demand, as a share of the rate after the last cut.
 	Increase float64
-	// Convex is the time under demand after which growth has doubled its pace: it grows with the cube of the time, so that
+	// Convex is the time under demand after which growth has doubled its pace: it grows with the cube of the time, as in RFC 9438, so that
 	// capacity that comes back is found in seconds, whatever its scale. Negative switches it off: plain additive increase.
 	Convex time.Duration
 	// Decrease is what one cut leaves of the rate, at least.

@@ -3,9 +3,7 @@ package provider
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,94 +14,40 @@ import (
 // What the models say. Short, so that the answer to every request is the same.
 var words = []string{"Hello", " from", " errwire."}
 
-// chatRequest is what POST /v1/chat/completions and POST /v1/messages read of the body.
+// chatRequest is what POST /v1/chat/completions and POST /v1/messages read of the body, but for the model, which is the one that RequireJSON saw.
 type chatRequest struct {
-	Messages            []map[string]json.RawMessage
-	MaxTokens           *int
-	MaxCompletionTokens *int
-	Stream              bool
+	Messages            []chatMessage `json:"messages"              validate:"min=1,dive"`
+	MaxTokens           *int          `json:"max_tokens"            validate:"omitempty,min=1"`
+	MaxCompletionTokens *int          `json:"max_completion_tokens" validate:"omitempty,min=1"`
+	Stream              bool          `json:"stream"`
 }
 
-func (c *chatRequest) decode(r *http.Request) error {
-	return decodeBody(r, map[string]any{
-		"messages": &c.Messages, "max_tokens": &c.MaxTokens,
-		"max_completion_tokens": &c.MaxCompletionTokens, "stream": &c.Stream,
-	})
+type chatMessage struct {
+	Role    string           `json:"role"    validate:"oneof=system developer user assistant tool"`
+	Content *json.RawMessage `json:"content" validate:"required"`
 }
 
-// decodeBody reads the JSON object that RequireJSON let pass into the fields, by exact name: a struct would take "Model" for
-// "model", and then a check that stands before would have looked at another value than the handler. A member that is absent
-// leaves its field alone.
-func decodeBody(r *http.Request, fields map[string]any) error {
-	var members map[string]json.RawMessage
-	if err := json.NewDecoder(r.Body).Decode(&members); err != nil {
-		return &errcodes.Error{Code: errcodes.InvalidJSON, Err: err}
-	}
-	return decodeMembers("", members, fields)
-}
-
-// decodeMembers fills the fields from members; path is where they stand, with a dot at the end.
-func decodeMembers(path string, members map[string]json.RawMessage, fields map[string]any) error {
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		raw, ok := members[name]
-		if !ok {
-			continue
-		}
-		if err := json.Unmarshal(raw, fields[name]); err != nil {
-			return &errcodes.Error{
-				Code: errcodes.InvalidInput, Param: path + name, Err: err,
-				Message: fmt.Sprintf("The field %s has a value of the wrong kind.", path+name),
-			}
-		}
-	}
-	return nil
-}
-
-// order checks the request and returns what the models look at.
+// order returns what the models look at.
 func (c *chatRequest) order(model string) (order, error) {
 	o := order{model: model, stream: c.Stream}
-	if len(c.Messages) == 0 {
-		return o, invalid("messages", "The messages must not be empty.")
-	}
-	for i, m := range c.Messages {
-		field := fmt.Sprintf("messages[%d]", i)
-		var role string
-		_ = json.Unmarshal(m["role"], &role) // a role of another kind is none of these
-		switch role {
-		case "system", "developer", "user", "assistant", "tool":
-		default:
-			return o, invalid(field+".role", "The role of a message must be system, developer, user, assistant or tool.")
-		}
-		if content := m["content"]; len(content) == 0 || string(content) == "null" {
-			return o, invalid(field+".content", "A message must have content.")
-		}
-	}
-	if c.MaxTokens != nil && c.MaxCompletionTokens != nil {
+	switch {
+	case c.MaxTokens != nil && c.MaxCompletionTokens != nil:
 		return o, &errcodes.Error{
 			Code:    errcodes.InvalidRequest,
 			Message: "The fields max_tokens and max_completion_tokens must not be given together.",
 		}
-	}
-	for field, n := range map[string]*int{"max_tokens": c.MaxTokens, "max_completion_tokens": c.MaxCompletionTokens} {
-		if n == nil {
-			continue
-		}
-		if *n < 1 {
-			return o, invalid(field, "The number of tokens must be at least 1.")
-		}
-		o.maxTokens = *n
+	case c.MaxTokens != nil:
+		o.maxTokens = *c.MaxTokens
+	case c.MaxCompletionTokens != nil:
+		o.maxTokens = *c.MaxCompletionTokens
 	}
 	return o, nil
 }
 
-func invalid(param, message string) error {
-	return &errcodes.Error{Code: errcodes.InvalidInput, Param: param, Message: message}
-}
-
 // prepare reads a chat or messages request and makes every check up to the work itself.
 func (p *Provider) prepare(r *http.Request, at endpoint) (order, *model, error) {
-	var c chatRequest
-	if err := c.decode(r); err != nil {
+	c, err := middleware.Decode[chatRequest](r, nil)
+	if err != nil {
 		return order{}, nil, err
 	}
 	m, err := lookUp(middleware.ModelFrom(r.Context()), at)

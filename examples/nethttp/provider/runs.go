@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -12,6 +11,15 @@ import (
 
 // maxRuns bounds the runs that are remembered; the oldest are forgotten first.
 const maxRuns = 1000
+
+// runRequest is what POST /api/v1/runs reads of the body, but for the model, which is the one that RequireJSON saw.
+type runRequest struct {
+	MaxTokens int `json:"max_tokens" validate:"min=0"`
+	Input     struct {
+		Prompt    string `json:"prompt"     validate:"required"`
+		MaxTokens int    `json:"max_tokens" validate:"min=0"`
+	} `json:"input"`
+}
 
 // Run is a piece of work that was ordered.
 type Run struct {
@@ -65,23 +73,15 @@ func (l *ledger) get(id string) (Run, bool) {
 
 // CreateRun serves POST /api/v1/runs. A request that repeats an Idempotency-Key gets the first run again.
 func (p *Provider) CreateRun(w http.ResponseWriter, r *http.Request) error {
-	var input map[string]json.RawMessage
-	var outerTokens, tokens int
-	if err := decodeBody(r, map[string]any{"input": &input, "max_tokens": &outerTokens}); err != nil {
+	req, err := middleware.Decode[runRequest](r, nil)
+	if err != nil {
 		return err
 	}
 	m, err := lookUp(middleware.ModelFrom(r.Context()), runs)
 	if err != nil {
 		return err
 	}
-	var prompt string
-	if json.Unmarshal(input["prompt"], &prompt) != nil || prompt == "" {
-		return invalid("input.prompt", "The field input.prompt is required and must be a string.")
-	}
-	if err := decodeMembers("input.", input, map[string]any{"max_tokens": &tokens}); err != nil {
-		return err
-	}
-	o := order{model: m.id, maxTokens: max(tokens, outerTokens)}
+	o := order{model: m.id, maxTokens: max(req.MaxTokens, req.Input.MaxTokens)}
 	if err := p.checkBalance(r); err != nil {
 		return err
 	}

@@ -1,0 +1,128 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// Limiter decides whether a key may send one more request now. [LocalLimiter] is one for a single process.
+type Limiter interface {
+	// Take counts one request of q.Key, unless it is refused, and returns where the key stands then. It is called concurrently, on the goroutine of
+	// the request, and should be quick.
+	Take(ctx context.Context, q *RateQuery) (RateState, error)
+}
+
+// RateQuery is one request that asks for its turn.
+type RateQuery struct {
+	// Key is whose limit it counts against; it is never empty.
+	Key string
+	// Request is the request. Its body must not be read.
+	Request *http.Request
+}
+
+// RateState is where a key stands after a request.
+type RateState struct {
+	// Refused says that the request has to wait.
+	Refused bool
+	// Limit is how many requests the key may send in its period; 0 or less says that it has no limit.
+	Limit int
+	// Remaining is how many of them it may send now.
+	Remaining int
+	// Reset is when it may send all of them again.
+	Reset time.Time
+	// RetryAfter is how long a refused request has to wait at least; 0 leaves that to the registry.
+	RetryAfter time.Duration
+}
+
+// RateRules says whose requests are counted, and by what.
+type RateRules struct {
+	// Limiter counts; nil counts nothing.
+	Limiter Limiter
+	// KeyFor returns whose limit a request counts against; "" for nobody's, and then it passes. It runs concurrently and finds in the context what
+	// [ErrorWriter.Authenticate] put there. nil means the digest of the API key that Authenticate takes, so that no key stands in the limiter's memory or store.
+	KeyFor func(*http.Request) string
+}
+
+// LimitRate returns a middleware that holds each key to its rate. It answers what is too much as RateLimited: 429 with Retry-After. Every response to a request
+// with a key, whoever refuses it further inside, says in X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset, in Unix seconds, where the key stands.
+// Place it inside of Authenticate, so that strangers can neither use up a limit nor fill the limiter with keys, and outside of everything that costs something.
+//
+// A Limiter that fails must not take the service with it: the request passes and the log says so. An error that is an *[errcodes.Error] is written instead,
+// such as &errcodes.Error{Code: errcodes.Unavailable}, for a Limiter that would rather refuse.
+func (ew *ErrorWriter) LimitRate(rules RateRules) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		if rules.Limiter == nil {
+			return next
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := ew.take(&rules, w, r); err != nil {
+				ew.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// take lets the request of r have its turn and says in the headers where its key stands.
+func (ew *ErrorWriter) take(rules *RateRules, w http.ResponseWriter, r *http.Request) error {
+	q := RateQuery{Request: r}
+	if rules.KeyFor != nil {
+		q.Key = rules.KeyFor(r)
+	} else if key := apiKey(r.Header, ew.XAPIKey || ew.speaksAnthropic(r)); key != "" {
+		q.Key = DigestOf(key).String()
+	}
+	if q.Key == "" {
+		return nil
+	}
+	state, err := rules.Limiter.Take(r.Context(), &q)
+	if err != nil {
+		if _, ok := errors.AsType[*errcodes.Error](err); ok {
+			return err
+		}
+		if r.Context().Err() == nil {
+			ew.logFailure(r.Context(), "rate limiter failed, request let pass", err)
+		}
+		return nil
+	}
+	state.announce(w.Header())
+	if !state.Refused {
+		return nil
+	}
+	return &errcodes.Error{Code: errcodes.RateLimited, RetryAfter: state.RetryAfter}
+}
+
+// announce sets the response headers.
+func (s *RateState) announce(h http.Header) {
+	if s.Limit <= 0 {
+		return
+	}
+	h["X-Ratelimit-Limit"] = number(s.Limit)
+	h["X-Ratelimit-Remaining"] = number(max(0, s.Remaining))
+	// Rounded up, so that who waits that long has not come too early.
+	reset := s.Reset.Unix()
+	if s.Reset.Nanosecond() > 0 && reset < math.MaxInt64 {
+		reset++
+	}
+	h["X-Ratelimit-Reset"] = []string{strconv.FormatInt(reset, 10)}
+}
+
+// logFailure records that a part of the server failed at no cost to the caller.
+func (ew *ErrorWriter) logFailure(ctx context.Context, msg string, err error) {
+	logger := ew.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	attrs := make([]slog.Attr, 0, 2)
+	if id := RequestIDFrom(ctx); id != "" {
+		attrs = append(attrs, slog.String(attrRequestID, id))
+	}
+	logger.LogAttrs(ctx, slog.LevelError, msg, append(attrs, slog.String("cause", causeText(err)))...)
+}
