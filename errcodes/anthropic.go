@@ -219,14 +219,14 @@ func (AnthropicDialect) ContentType() string { return contentTypeJSON }
 // Append appends type, message, code and request id; see [Dialect].
 func (AnthropicDialect) Append(dst []byte, b Body) []byte {
 	dst = append(dst, `{"type":"error","error":{`...)
-	dst = appendMember(dst, "type", b.Type)
-	dst = appendMessage(dst, "message", b.Message)
+	dst = appendMember(dst, `,"type":"`, b.Type)
+	dst = appendMessage(dst, `,"message":"`, b.Message)
 	if b.Code != "" {
 		dst = append(appendName(dst, "details"), '{')
-		dst = append(appendMember(dst, "error_code", b.Code), '}')
+		dst = append(appendMember(dst, `,"error_code":"`, b.Code), '}')
 	}
 	dst = append(dst, '}')
-	dst = appendMember(dst, "request_id", b.RequestID)
+	dst = appendMember(dst, `,"request_id":"`, b.RequestID)
 	return append(dst, '}')
 }
 

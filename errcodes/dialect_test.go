@@ -389,3 +389,23 @@ func BenchmarkMatch(b *testing.B) {
 		r.Match(429, "rate_limit_exceeded", "rate_limit_error")
 	}
 }
+
+// Each byte is escaped where it has to be, wherever it stands in a string of whichever length: eight bytes are looked at together.
+func TestAppendEveryByteEverywhere(t *testing.T) {
+	var wire []byte
+	for n := 1; n <= 25; n++ {
+		for at := range n {
+			for c := range 256 {
+				message := []byte(strings.Repeat("~", n))
+				message[at] = byte(c)
+				wire = errcodes.RunbaseDialect{}.Append(wire[:0], errcodes.Body{Message: string(message)})
+				var got struct{ Error struct{ Message string } }
+				require.NoError(t, json.Unmarshal(wire, &got))
+				require.Equal(t, strings.ToValidUTF8(string(message), "\uFFFD"), got.Error.Message)
+				if c < ' ' || c == 0x7f {
+					require.NotContains(t, string(wire), string(rune(c)), "one line, and nothing that a terminal obeys")
+				}
+			}
+		}
+	}
+}

@@ -251,30 +251,30 @@ func (GoogleDialect) Append(dst []byte, b Body) []byte {
 	if b.Status > 0 {
 		dst = strconv.AppendInt(appendName(dst, "code"), int64(b.Status), 10)
 	}
-	dst = appendMessage(dst, "message", b.Message)
-	dst = appendMember(dst, "status", b.Code)
+	dst = appendMessage(dst, `,"message":"`, b.Message)
+	dst = appendMember(dst, `,"status":"`, b.Code)
 	if b.Type == "" && b.Param == "" && len(b.Fields) == 0 && b.RequestID == "" && b.RetryAfter <= 0 {
 		return append(dst, "}}"...)
 	}
 	dst = append(appendName(dst, "details"), '[')
 	if b.Type != "" {
 		dst = appendDetail(dst, "ErrorInfo")
-		dst = appendMember(dst, "reason", b.Type)
-		dst = append(appendMember(dst, "domain", googleDomain), '}')
+		dst = appendMember(dst, `,"reason":"`, b.Type)
+		dst = append(appendMember(dst, `,"domain":"`, googleDomain), '}')
 	}
 	if len(b.Fields) > 0 || b.Param != "" {
 		dst = appendDetail(dst, "BadRequest")
 		dst = append(appendName(dst, "fieldViolations"), '[')
 		// The first violation is the param: that is what a reader takes for it.
 		if b.Param != "" && (len(b.Fields) == 0 || b.Fields[0].Path != b.Param) {
-			dst = append(appendMember(append(dst, '{'), "field", b.Param), '}')
+			dst = append(appendMember(append(dst, '{'), `,"field":"`, b.Param), '}')
 		}
 		for i := range b.Fields {
 			if dst[len(dst)-1] == '}' {
 				dst = append(dst, ',')
 			}
-			dst = appendMember(append(dst, '{'), "field", b.Fields[i].Path)
-			dst = append(appendMessage(dst, "description", b.Fields[i].Message), '}')
+			dst = appendMember(append(dst, '{'), `,"field":"`, b.Fields[i].Path)
+			dst = append(appendMessage(dst, `,"description":"`, b.Fields[i].Message), '}')
 		}
 		dst = append(dst, "]}"...)
 	}
@@ -284,7 +284,7 @@ func (GoogleDialect) Append(dst []byte, b Body) []byte {
 	}
 	if b.RequestID != "" {
 		dst = appendDetail(dst, "RequestInfo")
-		dst = append(appendMember(dst, "requestId", b.RequestID), '}')
+		dst = append(appendMember(dst, `,"requestId":"`, b.RequestID), '}')
 	}
 	return append(dst, "]}}"...)
 }

@@ -6,15 +6,15 @@ package errcodes
 // appendErrorObject appends {"error":{"message":...}} with the members of slots.
 func appendErrorObject(dst []byte, b *Body, slots Slot) []byte {
 	dst = append(dst, `{"error":{`...)
-	dst = appendMessage(dst, "message", b.Message)
+	dst = appendMessage(dst, `,"message":"`, b.Message)
 	if slots&SlotType != 0 {
-		dst = appendMember(dst, "type", b.Type)
+		dst = appendMember(dst, `,"type":"`, b.Type)
 	}
 	if slots&SlotParam != 0 {
-		dst = appendMember(dst, "param", b.Param)
+		dst = appendMember(dst, `,"param":"`, b.Param)
 	}
 	if slots&SlotCode != 0 {
-		dst = appendMember(dst, "code", b.Code)
+		dst = appendMember(dst, `,"code":"`, b.Code)
 	}
 	return append(dst, "}}"...)
 }

@@ -33,13 +33,13 @@ func (ProblemDialect) ContentType() string { return "application/problem+json" }
 // Append appends the problem; see [Dialect].
 func (ProblemDialect) Append(dst []byte, b Body) []byte {
 	dst = append(dst, '{')
-	dst = appendMember(dst, "title", phrase(b.Status))
+	dst = appendMember(dst, `,"title":"`, phrase(b.Status))
 	if b.Status > 0 {
 		dst = strconv.AppendInt(appendName(dst, "status"), int64(b.Status), 10)
 	}
-	dst = appendMessage(dst, "detail", b.Message)
-	dst = appendMember(dst, "code", b.Code)
-	dst = appendMember(dst, "param", b.Param)
+	dst = appendMessage(dst, `,"detail":"`, b.Message)
+	dst = appendMember(dst, `,"code":"`, b.Code)
+	dst = appendMember(dst, `,"param":"`, b.Param)
 	if len(b.Fields) > 0 {
 		dst = append(appendName(dst, "errors"), '[')
 		for i := range b.Fields {
@@ -48,13 +48,13 @@ func (ProblemDialect) Append(dst []byte, b Body) []byte {
 			}
 			dst = append(dst, '{')
 			dst = appendString(appendName(dst, "pointer"), b.Fields[i].Pointer)
-			dst = appendMember(dst, "path", b.Fields[i].Path)
-			dst = appendMember(dst, "rule", b.Fields[i].Rule)
-			dst = append(appendMessage(dst, "detail", b.Fields[i].Message), '}')
+			dst = appendMember(dst, `,"path":"`, b.Fields[i].Path)
+			dst = appendMember(dst, `,"rule":"`, b.Fields[i].Rule)
+			dst = append(appendMessage(dst, `,"detail":"`, b.Fields[i].Message), '}')
 		}
 		dst = append(dst, ']')
 	}
-	dst = appendMember(dst, "request_id", b.RequestID)
+	dst = appendMember(dst, `,"request_id":"`, b.RequestID)
 	return append(dst, '}')
 }
 
