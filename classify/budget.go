@@ -11,13 +11,19 @@ import (
 )
 
 // Budget bounds the retries of everybody who shares it, so that clients which all fail at once do not keep a server
-// from recovering. It must be safe for concurrent use, and must not keep or change what it is given.
+// from recovering. It must be safe for concurrent use, and must not keep or change what it is given. See [TokenBucket] for the default.
+//
+// [Transport] and [Do] withdraw, once for each retry and before they wait for it; a retry that a [Gate] paces or parks is not asked
+// for. They deposit for a call that was served, and for nothing else: not for one that ends for lack of the server (a rate limit, an overload, a
+// 500, a timeout, no connection), and not for one that was cancelled. While nothing is served nothing comes in, so an outage sees what had been
+// saved up before it, and then no retry.
 type Budget interface {
-	// Deposit is called for each call that the server served, or refused for what was asked of it, and for each retry that was
-	// granted and then not sent. It is on the path of every call, which is why d is a value and not a pointer.
+	// Deposit is called at the end of each call that the server served, or refused for what was asked of it (a 400, a 401, a 404), and
+	// for each retry that was granted and then not sent, which is a refund. It is on the path of every call, which is why d is a
+	// value and not a pointer.
 	Deposit(ctx context.Context, d BudgetDeposit)
-	// Withdraw asks for one retry, before the wait that precedes it. When it returns false the call ends with what
-	// it has, and with [StopBudget].
+	// Withdraw asks for one retry, before the wait that precedes it. When it returns false the call ends at once with
+	// what it has, and with [StopBudget].
 	Withdraw(ctx context.Context, w *BudgetWithdrawal) bool
 }
 

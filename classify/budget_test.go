@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -164,5 +165,67 @@ func TestBudgetOfOnesOwn(t *testing.T) {
 		require.Equal(t, []BudgetDeposit{{}}, l.deposits)
 		require.Equal(t, 1, spend(t, tr, s, 1))
 		require.Equal(t, []BudgetDeposit{{}, {}}, l.deposits)
+	})
+}
+
+// What each end of a call puts in, and which retries are paid for.
+func TestBudgetDepositsAndWithdrawals(t *testing.T) {
+	served, refund := BudgetDeposit{}, BudgetDeposit{Refund: true}
+	for name, tt := range map[string]struct {
+		script    []answer
+		gate      Gate
+		timeout   time.Duration
+		deposits  []BudgetDeposit
+		withdrawn int
+	}{
+		"served":                   {script: []answer{{status: 200}}, deposits: []BudgetDeposit{served}},
+		"refused for what it asks": {script: []answer{{status: 400}}, deposits: []BudgetDeposit{served}},
+		"not found":                {script: []answer{{status: 404}}, deposits: []BudgetDeposit{served}},
+		"rate limited":             {script: []answer{{status: 429}}, withdrawn: 3},
+		"down":                     {script: []answer{{status: 503}}, withdrawn: 3},
+		"fault of the server":      {script: []answer{{status: 500}}, withdrawn: 1},
+		"no answer":                {script: []answer{{err: io.EOF}}, withdrawn: 3},
+		"served at last":           {script: []answer{{status: 503}, {status: 200}}, deposits: []BudgetDeposit{served}, withdrawn: 1},
+		"refused at last":          {script: []answer{{status: 503}, {status: 400}}, deposits: []BudgetDeposit{served}, withdrawn: 1},
+		"given up in flight":       {script: []answer{{status: 200, took: time.Hour}}, timeout: time.Second},
+		"given up in the wait":     {script: []answer{{status: 503}}, timeout: 2500 * time.Millisecond, withdrawn: 2, deposits: []BudgetDeposit{refund}},
+		"paced":                    {script: []answer{{status: 429}, {status: 429}, {status: 200}}, gate: &script{pace: Paced}, deposits: []BudgetDeposit{served}},
+		"parked":                   {script: []answer{{status: 503}, {status: 503}, {status: 200}}, gate: &script{pace: Parked}, deposits: []BudgetDeposit{served}},
+		"a gate that does not pace": {script: []answer{{status: 503}, {status: 200}}, gate: &script{},
+			deposits: []BudgetDeposit{served}, withdrawn: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &ledger{grant: true}
+				ctx, cancel := t.Context(), context.CancelFunc(func() {})
+				if tt.timeout > 0 {
+					// Not a deadline: nobody knows of it before it comes.
+					ctx, cancel = context.WithCancel(ctx)
+					time.AfterFunc(tt.timeout, cancel)
+				}
+				resp, err := (&Transport{Base: &fakeServer{script: tt.script}, Budget: l, Gate: tt.gate}).RoundTrip(get(t, ctx))
+				cancel()
+				if err == nil {
+					require.NoError(t, resp.Body.Close())
+				}
+				require.Equal(t, tt.deposits, l.deposits)
+				require.Len(t, l.asked, tt.withdrawn)
+			})
+		})
+	}
+}
+
+// The observer is told that the budget, and not the server, ended a call.
+func TestBudgetTellsTheObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"X-Request-Id": "req_3"}}}}
+		spend(t, &Transport{Base: s, Budget: &TokenBucket{Burst: -1}, Observer: r}, s, 1)
+		require.Len(t, r.done, 1)
+		require.Equal(t, StopBudget, r.done[0].Err.Stop)
+		require.Equal(t, "req_3", r.done[0].Err.Decision.RequestID)
+		require.Len(t, r.done[0].Attempts, 1)
+		require.Len(t, r.attempts, 1)
+		require.True(t, r.attempts[0].Last)
 	})
 }

@@ -73,13 +73,14 @@ func (c *Classifier) Body(status int, h http.Header, body []byte) Decision {
 	}()
 	f.status, f.judged, f.header, f.buf = status, status, h, work.nodes[:0]
 	if v := h["Date"]; len(v) > 0 {
-		if t, err := http.ParseTime(v[0]); err == nil {
-			f.date = t
-		}
+		f.date = parseDate(v[0])
 	}
 	f.readBody(string(clip(plain(body))))
 	f.readHeaders()
 
+	if status == http.StatusFailedDependency && f.inner != 0 {
+		f.judged = f.inner // what the server behind the server said
+	}
 	if status < 400 {
 		if !f.failed && !f.refused {
 			return Decision{Status: status, MaxAttempts: 1, Rule: ruleNoError}
@@ -112,31 +113,6 @@ func valid(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s, "\ufffd")
-}
-
-// readHeaders reads the code that stands in a header.
-func (f *facts) readHeaders() {
-	if f.code == "" {
-		name := header(f.header, "X-Amzn-Errortype")
-		if name != "" {
-			name, _, _ = strings.Cut(name, ":")
-		} else if name = f.exceptionType(); name == "" {
-			name = header(f.header, "X-Vercel-Error")
-		}
-		f.word(name)
-		f.code = name
-	}
-	if f.status < 400 && header(f.header, "X-Amz-Function-Error") != "" {
-		f.failed = true
-	}
-}
-
-// exceptionType is a header of AWS event streams; its name is not one that net/http would make canonical.
-func (f *facts) exceptionType() string {
-	if v := f.header[":exception-type"]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
 }
 
 // judge completes d by what f says.
@@ -259,8 +235,10 @@ func lasting(class errcodes.Class) bool {
 
 // statedWait returns the wait that the response states, reset headers excepted.
 func (f *facts) statedWait() (time.Duration, Source) {
-	if wait, from := parseRetryAfter(f.header, f.date); from != SourceNone {
-		return wait, from
+	if !f.names.read || f.names.waits {
+		if wait, from := parseRetryAfter(f.header, f.date); from != SourceNone {
+			return wait, from
+		}
 	}
 	if f.waited {
 		return f.wait, SourceBody
@@ -296,6 +274,9 @@ func (f *facts) resetIfLimit(d *Decision) {
 
 // resetWait returns the wait that reset headers state, those that the body quotes included.
 func (f *facts) resetWait() (time.Duration, bool) {
+	if !f.readNames().limits && f.resets == nil {
+		return 0, false
+	}
 	wait, ok := resetWait(f.header, f.date)
 	if quoted, found := resetWait(f.resets, f.date); found && (!ok || quoted > wait) {
 		wait, ok = quoted, true
@@ -305,7 +286,11 @@ func (f *facts) resetWait() (time.Duration, bool) {
 
 // finish applies what the server says about retrying as such.
 func (f *facts) finish(d *Decision, j *judgement) {
-	switch header(f.header, "X-Should-Retry") {
+	should := ""
+	if !f.names.read || f.names.shouldRetry {
+		should = header(f.header, "X-Should-Retry")
+	}
+	switch should {
 	case "false":
 		d.Vetoed = true
 		switch {

@@ -21,8 +21,9 @@ type Gate interface {
 	// Admit waits until the attempt may be sent, at most as long as ctx lasts. If it returns an error nothing is sent, and
 	// the call ends with [StopGate]. A *[GateError] says more than another error.
 	Admit(ctx context.Context, a Admission) (Pass, error)
-	// Report is called once for each attempt that Admit let through, with what it brought. It says how a further attempt of the same
-	// call is to be made.
+	// Report is called once for each attempt that Admit let through, however it ended, with what it brought: when the headers of the answer
+	// have arrived, not at the end of its body. It says how a further attempt of the same call is to be made. The one exception is an
+	// attempt without a Ticket in which the Transport's Base panicked: that is not reported.
 	Report(ctx context.Context, r GateReport) Pace
 }
 
@@ -50,6 +51,30 @@ type GateReport struct {
 	Ticket any
 	// Failure is the attempt; nil when it succeeded.
 	Failure *Attempt
+}
+
+// sendWith makes the attempt that pass lets through; ctx is that of the call. Its ticket is reported by whoever judges the outcome, and here if
+// there is none because Base panicked: a Gate that counts what is in flight must not lose count. Without a ticket there is nothing to
+// count, and a Gate with nothing to do does not pay for the defer.
+func (t *Transport) sendWith(ctx context.Context, req *http.Request, pass Pass) (*http.Response, error) {
+	if pass.Ticket == nil {
+		return t.send(req)
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			t.panicked(ctx, req, pass)
+		}
+	}()
+	resp, err := t.send(req)
+	returned = true
+	return resp, err
+}
+
+// panicked reports the ticket of an attempt of which nothing came back.
+func (t *Transport) panicked(ctx context.Context, req *http.Request, pass Pass) {
+	d := Decision{Class: errcodes.ClassCanceled, Safety: MaybeExecuted, Rule: "local: panic"}
+	t.Gate.Report(ctx, GateReport{Request: req, Ticket: pass.Ticket, Failure: &Attempt{Decision: d}})
 }
 
 // Pace says how a further attempt is to be made. Its zero value is Unpaced.
@@ -154,14 +179,14 @@ func (p *Pacer) Report(_ context.Context, r GateReport) Pace {
 		p.gate.Park, p.gate.MaxScopes = p.Park, p.MaxScopes
 	})
 	ticket, _ := r.Ticket.(pacing.Ticket)
-	o := outcomeOf(r.Failure)
-	switch paced := p.gate.Report(p.scope(r.Request), ticket, o); {
-	case !paced:
-		return Unpaced
-	case o.Kind == pacing.Down && p.Park > 0:
+	switch p.gate.Report(p.scope(r.Request), ticket, outcomeOf(r.Failure)) {
+	case pacing.Paced:
+		return Paced
+	case pacing.Parked:
 		return Parked
+	case pacing.Unpaced:
 	}
-	return Paced
+	return Unpaced
 }
 
 func (p *Pacer) scope(req *http.Request) string {

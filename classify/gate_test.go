@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
@@ -64,38 +65,142 @@ func TestPacerRefusesLocally(t *testing.T) {
 	})
 }
 
+// Each refusal of a Pacer is an error of its own type, says why and that it is local, carries what the provider said last, and reaches
+// the observer; and nothing was sent.
+func TestPacerRefusals(t *testing.T) {
+	slower := answer{status: 429, header: map[string]string{"Retry-After": "1", "X-Request-Id": "req_9"}, body: `{"error":{"message":"ten a minute"}}`}
+	down := answer{status: 503, header: map[string]string{"Retry-After": "2", "X-Request-Id": "req_9"}, body: `{"error":{"message":"ten a minute"}}`}
+	for _, tt := range []struct {
+		reason         string
+		first          answer
+		pacer          *Pacer
+		after          time.Duration // the refusal
+		ahead          int           // callers before it
+		deadline, gone time.Duration
+		took           time.Duration
+		stop           Stop
+		class          errcodes.Class
+	}{
+		{reason: "queue_full", first: down, pacer: &Pacer{QueueSize: 1, MaxWait: 5 * time.Second}, ahead: 1, stop: StopGate, class: errcodes.ClassOverloaded},
+		{reason: "queue_wait", first: slower, pacer: &Pacer{MaxWait: time.Second}, after: time.Second, ahead: 1, stop: StopGate, class: errcodes.ClassRateLimited},
+		{reason: "closed", first: down, pacer: &Pacer{MaxWait: time.Second}, stop: StopGate, class: errcodes.ClassOverloaded},
+		{reason: "deadline", first: slower, pacer: &Pacer{}, after: time.Second, ahead: 1, deadline: time.Second, stop: StopGate, class: errcodes.ClassRateLimited},
+		{reason: "canceled", first: down, pacer: &Pacer{MaxWait: 5 * time.Second}, gone: time.Second, took: time.Second, stop: StopCanceled, class: errcodes.ClassOverloaded},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{tt.first, {status: 200}}}
+				one := &Transport{Base: s, Gate: tt.pacer, MaxAttempts: 1}
+				resp, err := one.RoundTrip(get(t, t.Context()))
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				<-time.After(tt.after)
+				var wg sync.WaitGroup
+				for range tt.ahead {
+					wg.Go(func() {
+						if resp, err := one.RoundTrip(get(t, t.Context())); err == nil {
+							resp.Body.Close()
+						}
+					})
+				}
+				synctest.Wait()
+				requests := func() int {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					return len(s.times)
+				}
+				sent := requests()
+
+				ctx, cancel := t.Context(), context.CancelFunc(func() {})
+				if tt.deadline > 0 {
+					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+				}
+				if tt.gone > 0 {
+					ctx, cancel = context.WithCancel(ctx)
+					time.AfterFunc(tt.gone, cancel)
+				}
+				defer cancel()
+				r := &recorder{}
+				client := &http.Client{Transport: &Transport{Base: s, Gate: tt.pacer, Observer: r}}
+				began := time.Now()
+				resp, err = client.Do(get(t, ctx))
+				require.Nil(t, resp)
+				require.Equal(t, tt.took, time.Since(began))
+				require.Equal(t, sent, requests(), "nothing was sent")
+				var e *Error
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, tt.stop, e.Stop)
+				require.ErrorIs(t, err, tt.class)
+				var refused *GateError
+				require.ErrorAs(t, err, &refused)
+				require.Equal(t, tt.reason, refused.Reason)
+				require.Equal(t, "req_9", refused.Last.Decision.RequestID)
+				require.ErrorContains(t, err, "refused locally, nothing was sent")
+				require.ErrorContains(t, err, "ten a minute", "what the provider said last")
+				require.Equal(t, tt.deadline > 0, errors.Is(err, context.DeadlineExceeded))
+				require.Equal(t, tt.gone > 0, errors.Is(err, context.Canceled))
+				if tt.reason != "canceled" {
+					require.True(t, e.RetryAt.After(began))
+				}
+				require.Len(t, r.done, 1)
+				require.Equal(t, e, r.done[0].Err)
+				require.Empty(t, r.attempts)
+				wg.Wait()
+			})
+		})
+	}
+}
+
 type closeSpy struct{ closed bool }
 
 func (*closeSpy) Read([]byte) (int, error) { return 0, io.EOF }
 func (c *closeSpy) Close() error           { c.closed = true; return nil }
 
-// A retry that is paced spends no budget and tells how long it was held.
+// A herd behind a rate limit: all are served, with few attempts more than it takes. A retry that is paced spends no budget and tells how long
+// it was held. What was seen before the first refusal must not matter: nothing, or quiet traffic, whose successes say nothing
+// about what the server can do.
 func TestPacerPaces(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &limitedServer{rate: 20}
-		r := &recorderSync{}
-		b := &TokenBucket{Burst: -1} // no retry could be paid for
-		tr := &Transport{Base: s, Gate: &Pacer{}, Budget: b, Observer: r}
-		const callers = 200
-		var wg sync.WaitGroup
-		errs := make([]error, callers)
-		for i := range callers {
-			wg.Go(func() {
-				resp, err := tr.RoundTrip(get(t, t.Context()))
-				if err == nil {
-					if resp.StatusCode != http.StatusOK {
-						err = ErrorOf(resp)
+	for _, tt := range []struct {
+		name         string
+		quiet, crowd int
+		most         int
+	}{
+		{"herd", 0, 200, 400},
+		{"herd after quiet traffic", 20, 180, 400},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &limitedServer{rate: 20}
+				r := &recorderSync{}
+				b := &TokenBucket{Burst: -1} // no retry could be paid for
+				tr := &Transport{Base: s, Gate: &Pacer{}, Budget: b, Observer: r}
+				var wg sync.WaitGroup
+				call := func() error {
+					resp, err := tr.RoundTrip(get(t, t.Context()))
+					if err != nil {
+						return err
 					}
 					resp.Body.Close()
+					if resp.StatusCode != http.StatusOK {
+						return ErrorOf(resp)
+					}
+					return nil
 				}
-				errs[i] = err
+				errs := make([]error, tt.quiet+tt.crowd)
+				for i := range errs {
+					if i == tt.quiet {
+						wg.Wait() // all of these are served, and the bucket is empty
+					}
+					wg.Go(func() { errs[i] = call() })
+				}
+				wg.Wait()
+				require.NoError(t, errors.Join(errs...))
+				t.Logf("%d requests", s.requests)
+				require.LessOrEqual(t, s.requests, tt.most)
+				require.Positive(t, r.queued)
 			})
-		}
-		wg.Wait()
-		require.NoError(t, errors.Join(errs...))
-		require.LessOrEqual(t, s.requests, 2*callers)
-		require.Positive(t, r.queued)
-	})
+		})
+	}
 }
 
 // limitedServer serves so many requests a second.
@@ -341,4 +446,188 @@ func TestDefaultScope(t *testing.T) {
 	require.Equal(t, "unpaced", Pace(9).String())
 	require.Equal(t, "parked", Parked.String())
 	require.Equal(t, "refused locally, nothing was sent: closed", (&GateError{Reason: "closed"}).Error())
+}
+
+// A server that sheds a call while it serves others is not down: nobody is parked, the stated wait is kept, and the attempts count.
+func TestPacerParksInAnOutageOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shedder{}
+		p := &Pacer{Park: time.Minute}
+		tr := &Transport{Base: s, Gate: p}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		wg.Go(func() {
+			for ctx.Err() == nil { // others, ten a second
+				resp, err := tr.RoundTrip(get(t, ctx))
+				if err == nil {
+					resp.Body.Close()
+				}
+				<-time.After(100 * time.Millisecond)
+			}
+		})
+		<-time.After(time.Second)
+		for call := range 3 {
+			before := len(s.shed)
+			req := get(t, ctx)
+			req.URL.Path = "/shed"
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, 503, resp.StatusCode)
+			require.Equal(t, StopAttempts, ErrorOf(resp).Stop)
+			times := s.shed[before:]
+			if call == 0 {
+				times = times[1:] // nobody had been served since the first refusal: it looked like an outage
+			}
+			require.Len(t, times, 4, "call %d", call)
+			for i, at := range times[1:] {
+				require.GreaterOrEqual(t, at.Sub(times[i]), 5*time.Second, "call %d, attempt %d", call, i+2)
+			}
+		}
+	})
+}
+
+// shedder serves everybody but the path /shed.
+type shedder struct {
+	mu   sync.Mutex
+	shed []time.Time
+}
+
+func (s *shedder) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.URL.Path != "/shed" {
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	}
+	s.shed = append(s.shed, time.Now())
+	return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"5"}}, Body: http.NoBody, Request: r}, nil
+}
+
+// tally is a Gate that hands out numbered tickets and counts what is said of each.
+type tally struct {
+	mu      sync.Mutex
+	admits  int
+	reports map[any]int
+	full    bool // an attempt after the first is kept waiting until its context ends
+}
+
+func (g *tally) Admit(ctx context.Context, a Admission) (Pass, error) {
+	if g.full && !a.FirstFailed.IsZero() {
+		<-ctx.Done()
+		return Pass{}, ctx.Err()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.admits++
+	return Pass{Ticket: g.admits}, nil
+}
+
+func (g *tally) Report(_ context.Context, r GateReport) Pace {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.reports == nil {
+		g.reports = map[any]int{}
+	}
+	g.reports[r.Ticket]++
+	return Unpaced
+}
+
+type panickyBudget struct{ Unlimited }
+
+func (panickyBudget) Withdraw(context.Context, *BudgetWithdrawal) bool { panic("budget") }
+
+type panickyDone struct{}
+
+func (panickyDone) Attempt(context.Context, *AttemptEvent) {}
+func (panickyDone) Done(context.Context, *DoneEvent)       { panic("done") }
+
+// However a call ends, each attempt that the gate let through is reported once.
+func TestGateHearsOfEachTicketOnce(t *testing.T) {
+	down := answer{status: 503, header: map[string]string{"Retry-After": "5"}}
+	for name, tt := range map[string]struct {
+		script []answer
+		admits int
+		spoil  func(*Transport, *tally, *http.Request, context.CancelFunc)
+	}{
+		"success":             {script: []answer{{status: 200}}, admits: 1},
+		"success after waits": {script: []answer{down, down, {status: 200}}, admits: 3},
+		"refused":             {script: []answer{{status: 404}}, admits: 1},
+		"down":                {script: []answer{down}, admits: 4},
+		"no answer":           {script: []answer{{err: io.EOF}}, admits: 4},
+		"neither answer nor error": {admits: 2, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			tr.Base = roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, nil }) //nolint:nilnil // that is what is tested
+		}},
+		"cancelled in flight": {script: []answer{{status: 200, took: time.Hour}}, admits: 1, spoil: func(_ *Transport, _ *tally, _ *http.Request, cancel context.CancelFunc) {
+			time.AfterFunc(time.Second, cancel)
+		}},
+		"cancelled in the wait": {script: []answer{down}, admits: 1, spoil: func(_ *Transport, _ *tally, _ *http.Request, cancel context.CancelFunc) {
+			time.AfterFunc(time.Second, cancel)
+		}},
+		"cancelled in the queue": {script: []answer{down}, admits: 1, spoil: func(_ *Transport, g *tally, _ *http.Request, cancel context.CancelFunc) {
+			g.full = true
+			time.AfterFunc(time.Minute, cancel)
+		}},
+		"body cannot be had again": {script: []answer{down}, admits: 1, spoil: func(_ *Transport, _ *tally, r *http.Request, _ context.CancelFunc) {
+			r.GetBody = func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe }
+		}},
+		"stream closed early": {script: []answer{{status: 200, header: map[string]string{"Content-Type": "text/event-stream"}, body: "data: {}\n\n"}}, admits: 1,
+			spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) { tr.StreamErrors = true }},
+		"observer of attempts panics": {script: []answer{down}, admits: 1, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			tr.Observer = observerFunc(func(*AttemptEvent) { panic("hook") })
+		}},
+		"observer of the end panics": {script: []answer{{status: 404}}, admits: 1, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			tr.Observer = panickyDone{}
+		}},
+		"budget panics": {script: []answer{down}, admits: 1, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			tr.Budget = panickyBudget{}
+		}},
+		"backoff policy panics": {script: []answer{down}, admits: 1, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			tr.NewBackOff = func() backoff.BackOff { panic("policy") }
+		}},
+		"body panics when it is made again": {script: []answer{down}, admits: 1, spoil: func(_ *Transport, _ *tally, r *http.Request, _ context.CancelFunc) {
+			r.GetBody = func() (io.ReadCloser, error) { panic("body") }
+		}},
+		"change of the request panics": {script: []answer{{status: 413}}, admits: 1, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			tr.MutateRequest = func(*http.Request, Decision) (*http.Request, error) { panic("mutate") }
+		}},
+		"base panics": {admits: 1, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			tr.Base = roundTripFunc(func(*http.Request) (*http.Response, error) { panic("base") })
+		}},
+		"base panics later": {script: []answer{down}, admits: 2, spoil: func(tr *Transport, _ *tally, _ *http.Request, _ context.CancelFunc) {
+			first := tr.Base
+			tr.Base = roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				if ResendCount(r.Context()) > 0 {
+					panic("base")
+				}
+				return first.RoundTrip(r)
+			})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := &tally{}
+				tr := &Transport{Base: &fakeServer{script: tt.script}, Gate: g, IdempotencyKeys: true}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				req := post(t, ctx, "{}")
+				if tt.spoil != nil {
+					tt.spoil(tr, g, req, cancel)
+				}
+				func() {
+					defer func() { _ = recover() }()
+					resp, err := tr.RoundTrip(req)
+					if err == nil {
+						resp.Body.Close()
+					}
+				}()
+				require.Equal(t, tt.admits, g.admits)
+				require.Len(t, g.reports, g.admits)
+				for ticket, n := range g.reports {
+					require.Equal(t, 1, n, "ticket %v", ticket)
+				}
+			})
+		})
+	}
 }

@@ -375,6 +375,81 @@ func FuzzHeaderWaits(f *testing.F) {
 	})
 }
 
+// FuzzText gives each reader of text the same text.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{
+		"Try again in 1m3.5s (request id: abc-1)", "replenished in 5.12:10:33", "wait 3 more seconds", "blocked until 1660090423228",
+		"Error code: 503 - x", "Code: X\nID: y:1", "<Error><Code>SlowDown</Code><Type>a</Type><RequestId>1</RequestId></Error>", "<title>5\x00</ti", "retry after '3' seconds",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, date := range []time.Time{{}, time.Unix(784111777, 0)} {
+			wait, ok := waitInText(s, date)
+			require.GreaterOrEqual(t, wait, time.Duration(0))
+			require.True(t, ok || wait == 0)
+		}
+		require.LessOrEqual(t, len(idInText(s)), maxRequestID)
+		require.LessOrEqual(t, len(codeInText(s)), 64)
+		if status, ok := statusInText(s); ok {
+			require.True(t, status >= 400 && status < 600, "%d", status)
+		}
+		if n := linkLen(s); n > 0 {
+			require.LessOrEqual(t, n, len(s))
+		}
+		var f facts
+		f.readMarkup(s)
+		require.LessOrEqual(t, len(f.requestID), maxRequestID)
+	})
+}
+
+// FuzzDate holds the date that is read by hand against net/http.
+func FuzzDate(f *testing.F) {
+	for _, s := range []string{
+		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Thu, 30 Feb 2026 00:00:00 GMT",
+		"Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 anF 1994 08:49:37 GMT", "Sun, 06 Nov 0094 08:49:37 GMT", "Xxx, 06 Nov 1994 08:49:37 GMT",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := http.ParseTime(s)
+		got := parseDate(s)
+		if err != nil {
+			require.True(t, got.IsZero(), "%q: %s", s, got)
+			return
+		}
+		require.True(t, want.Equal(got), "%q: %s, want %s", s, got, want)
+	})
+}
+
+// FuzzMutate holds the hooks that rewrite a body to what they promise: a JSON object stays one, with what it said.
+func FuzzMutate(f *testing.F) {
+	for _, s := range []string{`{"model":"m","messages":[],"max_tokens":900}`, `{}`, ` { "stream" : false } `, `[]`, `{"max_tokens":null,"prompt":"x"}`, `{"a":`, `{"stream":true,"stream":false}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, mutate := range []func(*http.Request, Decision) (*http.Request, error){LowerMaxTokens(5), SetStream} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://api.example.com", strings.NewReader(s))
+			require.NoError(t, err)
+			out, err := mutate(req, Decision{})
+			if err != nil || out == nil {
+				continue
+			}
+			body, err := io.ReadAll(out.Body)
+			require.NoError(t, err)
+			require.Equal(t, out.ContentLength, int64(len(body)))
+			var before, after map[string]json.RawMessage
+			require.NoError(t, json.Unmarshal([]byte(s), &before))
+			require.NoError(t, json.Unmarshal(body, &after), "%s", body)
+			for name, v := range before {
+				if !strings.HasPrefix(name, "max_") && name != "stream" {
+					require.Equal(t, string(v), string(after[name]), name)
+				}
+			}
+		}
+	})
+}
+
 // FuzzJSON holds the tolerant reader against encoding/json: what that accepts is read as the same texts.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{`{"a":"b\u00e9\n","c":[1,true,null,{"d":"\ud83d\ude00"}]}`, `[]`, `{}`, `{"a":`, `[1,2`, `{"a":"\ud800"}`} {

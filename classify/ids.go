@@ -1,7 +1,6 @@
 package classify
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 )
@@ -10,14 +9,14 @@ import (
 // edge's: the two usual headers, other headers that end in request-id, the body, headers that end in
 // trace-id, the text, the edge's tags.
 func (f *facts) requestIDOf() string {
-	if v := header(f.header, "X-Request-Id"); v != "" {
-		return v
+	if id := header(f.header, "X-Request-Id"); id != "" {
+		return id
 	}
-	if v := header(f.header, "Request-Id"); v != "" {
-		return v
+	if id := header(f.header, "Request-Id"); id != "" {
+		return id
 	}
-	request, trace, edge := idHeaders(f.header)
-	if id := firstOf(request, f.requestID, trace); id != "" {
+	n := f.readNames()
+	if id := firstOf(f.named(n.request), f.requestID, f.named(n.trace)); id != "" {
 		return id
 	}
 	for _, s := range f.sentences[:f.nsent] {
@@ -28,60 +27,17 @@ func (f *facts) requestIDOf() string {
 	if id := idInText(f.pageText); id != "" {
 		return id
 	}
-	if edge > 0 && f.rayID != "" {
+	if n.edge > 0 && f.rayID != "" {
 		return f.rayID
 	}
-	if edge < len(edgeTags) {
-		return header(f.header, edgeTags[edge])
+	if n.edge < len(edgeTags) {
+		return header(f.header, edgeTags[n.edge])
 	}
 	return f.rayID
 }
 
 // edgeTags are the headers by which edges know a request, the first of several counts.
 var edgeTags = [...]string{"Cf-Ray", "X-Azure-Ref", "X-Vercel-Id", "X-Cloud-Trace-Context", "X-Amz-Cf-Id"}
-
-// header returns the first value of the header of that canonical name.
-func header(h http.Header, name string) string {
-	if v := h[name]; len(v) > 0 {
-		return cut(strings.TrimSpace(v[0]), 1<<10)
-	}
-	return ""
-}
-
-// idHeaders returns the values of the headers whose names end in request-id and in trace-id, of several the plainest
-// and then the first in the order of the alphabet, because the order on the wire is lost; and the first of edgeTags that is there,
-// len(edgeTags) for none.
-func idHeaders(h http.Header) (request, trace string, edge int) {
-	requestName, traceName := "", ""
-	edge = len(edgeTags)
-	for name := range h {
-		n := len(name)
-		if n < 6 {
-			continue
-		}
-		switch name[n-1] | 0x20 {
-		case 'd', 'y', 'f', 't':
-			if i := slices.Index(edgeTags[:], name); i >= 0 {
-				edge = min(edge, i)
-				continue
-			}
-		}
-		if name[n-1]|0x20 != 'd' || name[n-2]|0x20 != 'i' {
-			continue
-		}
-		switch {
-		case hasSuffixFold(name, "request-id"), hasSuffixFold(name, "requestid"), hasSuffixFold(name, "req-id"):
-			if !containsFold(name, "client") && (requestName == "" || plainer(name, requestName)) {
-				requestName = name
-			}
-		case hasSuffixFold(name, "trace-id"):
-			if traceName == "" || name < traceName {
-				traceName = name
-			}
-		}
-	}
-	return header(h, requestName), header(h, traceName), edge
-}
 
 // plainer reports whether name is more likely to be the request id's than other: X-Ms-Request-Id is, against
 // X-Ms-Correlation-Request-Id and X-Arequestid.
@@ -121,11 +77,9 @@ func idInText(s string) string {
 			continue
 		}
 		if at[2]|0x20 == 'q' {
-			for _, words := range [...][2]string{{"request", "id"}, {"requestid", ""}, {"req", "id"}} {
-				if rest, ok := afterWords(at, words); ok {
-					if id := idAt(rest); id != "" {
-						return id
-					}
+			if rest, ok := afterRequestID(at); ok {
+				if id := idAt(rest); id != "" {
+					return id
 				}
 			}
 			continue
@@ -142,17 +96,22 @@ func idInText(s string) string {
 	return firstOf(ref, line, ray)
 }
 
-// afterWords returns what follows the words at the beginning of s, which may be joined by a blank, '-' or '_'.
-func afterWords(s string, words [2]string) (string, bool) {
-	for i, w := range words {
-		if i > 0 && w != "" && s != "" && (s[0] == ' ' || s[0] == '-' || s[0] == '_') {
-			s = s[1:]
-		}
-		if !hasPrefixFold(s, w) {
-			return "", false
-		}
-		s = s[len(w):]
+// afterRequestID returns what follows "request id" at the beginning of s, however it is joined, or "req id".
+func afterRequestID(s string) (string, bool) {
+	const request, req, id = "request", "req", "id"
+	switch {
+	case hasPrefixFold(s, request):
+		s = s[len(request):]
+	case hasPrefixFold(s, req):
+		s = s[len(req):]
 	}
+	if s != "" && (s[0] == ' ' || s[0] == '-' || s[0] == '_') {
+		s = s[1:]
+	}
+	if !hasPrefixFold(s, id) {
+		return "", false
+	}
+	s = s[len(id):]
 	return s, s == "" || !isWordByte(s[0])
 }
 

@@ -221,15 +221,21 @@ func skipNested(s string, i int) int {
 // stringEnd returns the offset of the quote that ends the string whose inside begins at i, or the
 // end of s and false.
 func stringEnd(s string, i int) (end int, escaped, ok bool) {
+	quote := -1
 	for i < len(s) {
-		switch s[i] {
-		case '"':
-			return i, escaped, true
-		case '\\':
-			escaped = true
-			i++
+		if quote < i {
+			n := strings.IndexByte(s[i:], '"')
+			if n < 0 {
+				return len(s), escaped || strings.IndexByte(s[i:], '\\') >= 0, false
+			}
+			quote = i + n
 		}
-		i++
+		n := strings.IndexByte(s[i:quote], '\\')
+		if n < 0 {
+			return quote, escaped, true
+		}
+		escaped = true
+		i += n + 2
 	}
 	return len(s), escaped, false
 }

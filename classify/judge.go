@@ -96,7 +96,7 @@ func (f *facts) byNature() (judgement, bool) {
 	if f.refused {
 		return judgement{class: errcodes.ClassContentPolicy, rule: ruleRefusal}, true
 	}
-	if strings.EqualFold(header(f.header, "Cf-Mitigated"), "challenge") {
+	if (!f.names.read || f.names.codes) && strings.EqualFold(header(f.header, "Cf-Mitigated"), "challenge") {
 		return judgement{class: errcodes.ClassPermission, rule: ruleChallenge}, true
 	}
 	return judgement{}, false
@@ -236,6 +236,8 @@ func byStatus(status int) (errcodes.Class, errcodes.Retry) {
 		return errcodes.ClassTimeout, errcodes.RetryBackoff
 	case 503, 521, 523, 529, 530:
 		return errcodes.ClassOverloaded, errcodes.RetryBackoff
+	case 424: // what failed stands behind the server
+		return errcodes.ClassServerError, errcodes.RetryOnce
 	case 420: // what Twitter sent before 429 was one
 		return errcodes.ClassRateLimited, errcodes.RetryBackoff
 	case 423:

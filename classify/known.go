@@ -77,6 +77,7 @@ var knownWords = [...]knownWord{
 	{"apikeyinvalid", errcodes.ClassAuthentication, strong, errcodes.RetryNever, srcGemini},
 	{"apikeyipaddressblocked", errcodes.ClassPermission, strong, errcodes.RetryNever, srcGemini},
 	{"apikeylimitexceeded", errcodes.ClassRateLimited, weak, errcodes.RetryNever, srcGateways},
+	{"apikeymissing", errcodes.ClassAuthentication, strong, errcodes.RetryNever, srcGateways},
 	{"apikeyrequired", errcodes.ClassAuthentication, strong, errcodes.RetryNever, srcGateways},
 	{"apikeyrevoked", errcodes.ClassAuthentication, strong, errcodes.RetryNever, srcGateways},
 	{"apikeyserviceblocked", errcodes.ClassPermission, strong, errcodes.RetryNever, srcGemini},

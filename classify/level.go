@@ -76,7 +76,7 @@ func errorWithin(d *jsonDoc, i int32, top bool) (at int32, envelope bool) {
 				r = 2
 			}
 		case "detail", "message":
-			if n.kind == kindArray || describes(d, c) {
+			if (n.kind == kindArray || describes(d, c)) && (hasMessage(d, d.element(c)) || !hasMessage(d, i)) {
 				r = 3
 			}
 		case "errors":
@@ -86,6 +86,11 @@ func errorWithin(d *jsonDoc, i int32, top bool) (at int32, envelope bool) {
 		case "data", "body", "result", "status", "baseresp":
 			// An envelope that says nothing itself.
 			if top && n.kind == kindObject && !hasMessage(d, i) && hasMessage(d, c) {
+				r = 5
+			}
+		default:
+			// {"overLimit":{...}}: the only member names the error.
+			if top && n.kind == kindObject && c == i+1 && n.next == d.nodes[i].next && hasMessage(d, c) {
 				r = 5
 			}
 		}
@@ -155,7 +160,7 @@ func messageRank(key []byte) int {
 	switch string(key) {
 	case "message":
 		return rankMessage
-	case "msg", "errmsg", "errordescription", "errormsg", "errormessage", "errorsummary", "errordetail", "errortext",
+	case "msg", "errmsg", "retmsg", "errordescription", "errormsg", "errormessage", "errorsummary", "errordetail", "errortext",
 		"faultstring", "statusmsg", "statusmessage", "usermessage", "messagetext", "description", "explanation", "localizedmessage":
 		return rankSynonym
 	case "detail":
@@ -190,10 +195,11 @@ func (f *facts) readLevel(d *jsonDoc, i int32, own, inner bool) {
 	if !d.is(i, kindObject) {
 		return
 	}
-	m := members{
+	nothing := members{
 		code: -1, errCode: -1, innerCode: -1, listCode: -1, word: -1, reason: -1, typ: -1, errType: -1, param: -1,
 		message: -1, result: -1, rank: rankNone, errString: -1,
 	}
+	m := nothing
 	var buf [24]byte
 	for c := i + 1; c < d.nodes[i].next; c = d.nodes[c].next {
 		key := d.key(c, &buf)
@@ -201,6 +207,9 @@ func (f *facts) readLevel(d *jsonDoc, i int32, own, inner bool) {
 			f.readMessage(d, c, rank, own, &m)
 		}
 		f.readMember(d, c, key, own, &m)
+	}
+	if f.message != "" && m == nothing {
+		return // an envelope that only wraps
 	}
 	f.settleMessage(d, i, own || !inner, &m)
 	f.settleNames(d, own, inner, &m)
@@ -234,7 +243,7 @@ func (f *facts) readMember(d *jsonDoc, c int32, key []byte, own bool, m *members
 	switch string(key) {
 	case "code":
 		m.code = c
-	case "errorcode", "errcode", "faultcode":
+	case "errorcode", "errcode", "retcode", "faultcode":
 		m.errCode = c
 	case "type":
 		if d.src[n.keyStart:n.keyEnd] == "__type" {
@@ -262,7 +271,7 @@ func (f *facts) readMember(d *jsonDoc, c int32, key []byte, own bool, m *members
 		if s := d.str(c); isToken(s) {
 			f.word(s)
 		}
-	case "status", "statuscode", "httpcode", "httpstatus", "rawstatuscode", "httpstatuscode", "upstreamstatus":
+	case "status", "statuscode", "httpcode", "httpstatus", "rawstatuscode", "httpstatuscode", "upstreamstatus", "originalstatuscode":
 		f.readStatus(d, c, key, m)
 	case "blockreason", "promptfeedback", "innererror", "extensions", "metadata", "headers", "meta", "errors", "details", "detail":
 		f.readPart(d, c, key, own, m)
@@ -299,6 +308,9 @@ func (f *facts) readPart(d *jsonDoc, c int32, key []byte, own bool, m *members) 
 	case "extensions": // GraphQL
 		if m.innerCode < 0 {
 			m.innerCode = d.get(c, "code")
+		}
+		if m.errType < 0 {
+			m.errType = d.get(c, "type")
 		}
 		if v, ok := d.number(d.getFold(c, "statuscode")); ok && v >= 0 && v < 1000 {
 			f.setInner(int(v))
@@ -357,6 +369,12 @@ func (f *facts) settleMessage(d *jsonDoc, i int32, last bool, m *members) {
 			f.sentence(s)
 		}
 	}
+	if m.rank == rankError && isLowerWord(text) {
+		// So does the code that CouchDB puts there, to its reason.
+		if s := d.str(m.reason); strings.Contains(s, " ") {
+			text = s
+		}
+	}
 	f.readNested(text)
 	f.takeMessage(text)
 	if last && f.message == "" && text == "" {
@@ -390,7 +408,7 @@ func (f *facts) settleNames(d *jsonDoc, own, inner bool, m *members) {
 		switch word := d.str(m.word); {
 		case isScreaming(word), (inner && own || strings.Contains(word, "_")) && isName(word):
 			code, byStatus = word, true
-		case isToken(why):
+		case isToken(why) && (m.reason < 0 || !isLowerWord(d.str(m.errString))):
 			code = why
 		}
 	}

@@ -29,34 +29,26 @@ type limits struct {
 func (p *prose) readLimits() limits {
 	var l limits
 	limit, requested := -1.0, -1.0
-	for i := range p.words {
-		w := p.word(i)
-		switch string(w) {
-		case "limit", "limits", "limited", "quota", "quotas", "exceed", "exceeds", "exceeded", "exceeding", "reached", "exhausted", "throttled", "throttling",
-			"allocation", "allowance", "maximum", "max", "many", "free", "ratelimit", "ratelimited", "usage", "hit", "queries", "requests", "allowed", "tokens", "calls":
-			l.isLimit = true
+	for i, id := range p.ids {
+		use := p.vocab.limits[id]
+		if use == 0 {
+			continue
 		}
-		switch string(w) {
-		case "per", "/", "every", "each":
+		l.isLimit = l.isLimit || use&saysLimit != 0
+		switch {
+		case use&saysPer != 0, use&saysEach != 0 && i > 0 && isCounted(p.word(i-1)): // "100 requests a day"
 			l.see(p.periodAt(i + 1))
-		case "a", "an":
-			// "100 requests a day"
-			if i > 0 && isCounted(p.word(i-1)) {
-				l.see(p.periodAt(i + 1))
-			}
-		case "daily", "rpd", "tpd", "weekly", "monthly", "byday", "perday", "userbymodelbyday", "tomorrow", "yearly", "annual", "permonth", "perweek", "rpw":
+		case use&saysDay != 0:
 			l.see(periodDay)
-		case "hourly", "rpm", "tpm", "rps", "qps", "tps", "rph", "tph", "qpm", "perminute", "persecond", "byminute", "userbymodelbyminute", "itpm", "otpm":
+		case use&saysShort != 0:
 			l.see(periodShort)
-		case "today":
-			l.see(periodDay)
-		case "month", "week", "day":
-			if i > 0 && (string(p.word(i-1)) == "this" || string(p.word(i-1)) == "current" || string(p.word(i-1)) == "billing") {
+		case use&saysCalendar != 0:
+			if i > 0 && isPresent(p.word(i-1)) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0 {
 				l.see(periodDay)
 			}
-		case "hour", "hours", "24h", "minutes", "mins", "minute", "min", "days":
+		case use&saysWindow != 0:
 			l.seeWindow(p, i)
-		case "limit", "quota":
+		case use&saysAmount != 0:
 			v, ok := p.numberNear(i + 1)
 			if ok && v == 0 && (i == 0 || string(p.word(i-1)) != "remaining") {
 				l.zero = true
@@ -64,7 +56,7 @@ func (p *prose) readLimits() limits {
 			if ok && limit < 0 {
 				limit = v
 			}
-		case "requested":
+		case use&saysAsked != 0:
 			if v, ok := p.numberNear(i + 1); ok && requested < 0 {
 				requested = v
 			}
@@ -146,6 +138,15 @@ func (l *limits) see(p period) {
 		l.period = periodDay
 	}
 	l.minutely = l.minutely || p == periodShort
+}
+
+// isPresent reports whether the day, week or month behind w is the one that an allowance lasts for.
+func isPresent(w []byte) bool {
+	switch string(w) {
+	case "this", "the", "current", "billing":
+		return true
+	}
+	return false
 }
 
 func isCounted(w []byte) bool {

@@ -222,6 +222,7 @@ func TestKeyedRequestsAreResentByNetHTTP(t *testing.T) {
 	}{
 		{"net/http", base, 2},
 		{"one attempt of ours", &Transport{Base: base, MaxAttempts: 1}, 1},
+		{"over what somebody put between", &Transport{Base: struct{ http.RoundTripper }{base}, MaxAttempts: 1}, 1},
 	} {
 		send(base) // a connection that was used
 		w.requests.Store(0)

@@ -124,6 +124,9 @@ func (f *facts) readMarkup(s string) bool {
 		f.code = code
 		f.word(code)
 	}
+	if typ, ok := elementText(s, "type"); ok && isToken(typ) {
+		f.typ = typ
+	}
 	for _, tag := range [...]string{"requestid", "request_id"} {
 		if id, ok := elementText(s, tag); ok && len(id) <= maxRequestID {
 			f.requestID = firstOf(f.requestID, id)

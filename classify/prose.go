@@ -82,7 +82,7 @@ var proseRules = [...]proseRule{
 		name: "spend limit", class: errcodes.ClassBilling, on: onAny,
 		phrases: []string{
 			"spend|spending limit|limits|cap", "max budget", "over budget", "budget ~ exceeded|reached|exhausted",
-			"exceed* ~ budget", "billing ~ limit", "spend|spending ~ limit ~ reached|exceeded", "usage|overage cap ~ reached|exceeded",
+			"exceed*|over|above ~ budget", "used|spent|consumed up ~ budget", "billing ~ limit", "limit ~ billing", "spend|spending ~ limit ~ reached|exceeded", "usage|overage cap ~ reached|exceeded",
 		},
 	},
 	{
@@ -90,7 +90,7 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"exceed* ~ current quota", "quota ~ exhausted|depleted|consumed|insufficient|spent", "quota ~ used up", "quota ~ not enough|sufficient",
 			"insufficient ~ quota", "no ~ quota", "no quota ~ left|remaining|available", "out of ~ quota", "enough quota", "used ~ up ~ quota|allowance|allocation",
-			"usage limit|limits ~~ reached|exceeded|hit", "reached|exceed*|hit ~ usage limit|limits", "usage quota",
+			"usage limit|limits ~~ reached|exceeded|hit", "reached|exceed*|hit|over|beyond ~~ usage limit|limits", "usage quota",
 			"free tier|quota|trial|plan ~ exhausted|expired|ended|over", "free tier|quota|allocation|allowance|requests ~ used up",
 			"allocation|allowance ~ used up", "allocation|allowance ~ exhausted|exceeded|depleted", "trial ~ expired|ended|over",
 			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan", "quota will ~ reset", "premium requests",
@@ -101,10 +101,10 @@ var proseRules = [...]proseRule{
 	{
 		name: "money", class: errcodes.ClassBilling, on: onAny &^ onTime,
 		phrases: []string{
-			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|exceeded|depleted|empty|negative|overdrawn",
-			"balance|credit|credits ~ too low|little", "balance|credit|credits ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
+			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|exceeded|depleted|empty|negative|overdrawn|gone|spent",
+			"balance|credit|credits ~ too low|little", "balance|credit|credits|funds ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
 			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
-			"payment required|overdue|failed|declined|due", "payment method", "past due", "unpaid", "overdue", "arrears", "top up", "recharge",
+			"payment required|overdue|failed|declined|due", "payment is ~ required|overdue|due", "payment method", "past due", "pay ~ invoice|invoices|bill", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid ~ balance|funds", "recharge",
 			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required", "enable|requires|require|needs|activate billing",
 			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
 			"extra usage", "only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
@@ -116,8 +116,8 @@ var proseRules = [...]proseRule{
 		name: "content policy", class: errcodes.ClassContentPolicy, on: onRequest | on403 | on503,
 		phrases: []string{
 			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
-			"violat* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable ~ content", "sensitive ~ words|content|information|text|data",
-			"content exists risk", "flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "content ~ flagged|blocked", "failed|by|to moderation", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
+			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
+			"content exists risk", "flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "content ~ flagged|blocked", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
 		},
 		cjk: []string{"敏感", "违规", "不合规", "内容安全", "不当内容"},
@@ -133,6 +133,10 @@ var proseRules = [...]proseRule{
 			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens", "context shift",
 		},
 		cjk: []string{"上下文长度", "最大长度", "超过模型", "输入过长"},
+	},
+	{
+		name: "queue", class: errcodes.ClassOverloaded, on: onRequest | on429 | on503,
+		phrases: []string{"queue ~ full|exceeded", "exceed* ~ queue", "queue size|length|depth|limit|capacity ~ exceeded|reached", "too many ~ pending|queued", "pending requests"},
 	},
 	{
 		name: "too large", class: errcodes.ClassTooLarge, on: onRequest | on403 | on503,
@@ -151,9 +155,10 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
 			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
-			"api keys ~ not supported", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
+			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
 			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials", "token ~ has|is ~ expired|revoked", "token ~ tenant",
-			"oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
+			"this|your|the|provided key ~ revoked|expired|disabled|deactivated", "incorrect|wrong|revoked|expired|disabled key", "parse|decode|read|validate|verify ~ authentication|access|auth|bearer|api|id token|key",
+			"not contain|include|have|carry|provide ~ valid token|key|jwt|credential|credentials", "oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
 			"signature ~ expired|mismatch", "signature ~~ not match|valid", "request|hmac|webhook|message|jwt signature ~ invalid|incorrect|wrong", "log in again", "login required", "please login|authenticate", "user not found",
 			"invalid|incorrect|wrong|bad ~ username|password|passphrase|login", "username|password ~ invalid|incorrect|wrong", "verify ~ jwt|token", "jwt|session|token|login ~ expired|revoked",
 		},
@@ -162,7 +167,7 @@ var proseRules = [...]proseRule{
 	{
 		name: "region or permission", class: errcodes.ClassPermission, on: onRequest | on503,
 		phrases: []string{
-			"permission|permissions ~~ denied|required|missing|lack|insufficient", "lacks|lack|no|without|have|insufficient|missing ~ permission|permissions|privilege|privileges", "access denied|forbidden|restricted", "not authorized", "not have ~ access", "dont have ~ access", "no access ~ to",
+			"permission|permissions ~~ denied|required|missing|lack|insufficient", "lacks|lack|no|without|have|insufficient|missing ~ permission|permissions|privilege|privileges", "access denied|forbidden|restricted", "not authorized", "only authorized for|to", "not have ~ access", "dont have ~ access", "no access ~ to",
 			"not allowed in project|region|organization|account|plan", "country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory", "not ~ available in ~ country|region|location",
 			"not allowed to ~ model|models|endpoint|resource", "account|organization|project|user|team ~ suspended|banned|blocked|disabled|deactivated|terminated|restricted|locked", "ip ~ not ~ allowed|whitelisted|allowlisted",
 		},
@@ -171,7 +176,7 @@ var proseRules = [...]proseRule{
 	{
 		name: "no such model", class: errcodes.ClassNotFound, on: onRequest | on404 | on503 | on403,
 		phrases: []string{
-			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "no such model|deployment|engine", "unknown|unrecognized|nonexistent model",
+			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "model|models|deployment ~~ shut down", "no such model|deployment|engine", "unknown|unrecognized|nonexistent model",
 			"invalid model name|id|specified|identifier", "model name|id|identifier ~ invalid|incorrect|unknown", "model|models|deployment ~ not available", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
 		},
 		cjk: []string{"模型不存在", "不存在的模型", "未找到模型"},
@@ -194,8 +199,8 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load", "at ~ peak load",
 			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
-			"reinitializing|initializing", "re initializing", "starting up", "warming up", "cold start|starting", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers", "no healthy upstream",
-			"queue ~ full", "too many ~ pending|queued", "pending requests", "under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ resources|gpus|workers", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
+			"reinitializing|initializing", "re initializing", "starting up", "warming up", "cold start|starting", "no ~ server|servers|instance|instances|worker|workers|gpu|gpus|capacity|nodes|replicas ~ available|free|left", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers", "no healthy upstream",
+			"under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ resources|gpus|workers", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
 			"try again ~ when ~ available|ready", "seconds lagged|behind", "replica|replication lag",
 		},
 		cjk: []string{"繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
@@ -203,9 +208,9 @@ var proseRules = [...]proseRule{
 	{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
 		phrases: []string{
-			"rate limit|limits|limited|limiting ~ exceeded|reached|hit|error|violated|triggered", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
+			"rate limit|limits|limited|limiting ~~ exceeded|reached|hit|error|violated|triggered", "hourly|minute|second|rpm|tpm|qps|rps limit|limits", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
 			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "ip banned|blocked until",
-			"secondary rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
+			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
 		},
 		cjk: []string{"频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
 	},
@@ -216,12 +221,20 @@ var proseRules = [...]proseRule{
 	},
 	{
 		name: "timed out, all the same", class: errcodes.ClassTimeout, on: on400,
-		phrases: []string{"has|have|was|request|query|operation|invocation timed out", "deadline exceeded"},
+		phrases: []string{"upstream ~ timeout", "has|have|was|request|query|operation|invocation timed out", "deadline exceeded"},
+	},
+	{
+		// Two transactions met and one of them gave way: nothing is wrong with it.
+		name: "contention", class: errcodes.ClassConflict, on: onRequest | on409 | on503, retry: errcodes.RetryBackoff,
+		phrases: []string{
+			"deadlock", "serialize access", "serialization failure|error|conflict", "database|table|row|record ~ locked", "lock wait", "lock not available",
+			"obtain|acquire|get ~ exclusive access|lock", "obtain|acquire|get ~ lock", "transaction ~ ongoing", "write conflict", "concurrent update|updates|modification|modifications|write|writes ~~ retry|again",
+		},
 	},
 	{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
 		phrases: []string{
-			"in progress", "in flight", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
+			"in progress", "in flight", "running|pending|active|conflicting operation|operations|job|jobs|task|tasks", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
 			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
 		},
 	},
@@ -275,9 +288,17 @@ const ruleSpend = 0
 
 // prose is a text cut into words, in lower case.
 type prose struct {
+	vocab   *vocabulary
 	buf     []byte
 	words   []span
-	foreign bool // there are other than ASCII letters
+	ids     []wordID // of words
+	foreign bool     // there are other than ASCII letters
+
+	// What judge needs for a while.
+	head   []int16  // by wordID: 1 + the first word of that number
+	next   []int16  // by word: the next one of the same number, 0 for none
+	marked []uint64 // the elements that some word fits, one bit each
+	seen   []wordID
 }
 
 // lowerWord maps the bytes of words to lower case, all others to 0.
@@ -300,7 +321,7 @@ func takeProse() *prose {
 }
 
 func putProse(p *prose) {
-	p.buf, p.words, p.foreign = p.buf[:0], p.words[:0], false
+	p.buf, p.words, p.ids, p.foreign = p.buf[:0], p.words[:0], p.ids[:0], false
 	prosePool.Put(p)
 }
 
@@ -309,8 +330,24 @@ type span struct{ start, end int16 }
 func (p *prose) word(i int) []byte { return p.buf[p.words[i].start:p.words[i].end] }
 
 var prosePool = sync.Pool{New: func() any {
-	return &prose{buf: make([]byte, 0, maxProse), words: make([]span, 0, maxProse/4)}
+	v := vocab()
+	return &prose{
+		vocab: v, buf: make([]byte, 0, maxProse), words: make([]span, 0, maxProse/8), ids: make([]wordID, 0, maxProse/8),
+		head: make([]int16, len(v.words)), marked: make([]uint64, (len(v.elements)+63)/64),
+	}
 }}
+
+// end completes the word that begins at start.
+func (p *prose) end(start int) {
+	p.words = append(p.words, span{int16(start), int16(len(p.buf))})
+	p.ids = append(p.ids, p.vocab.lookup(p.buf, start))
+}
+
+// spoil makes word i one that no rule knows.
+func (p *prose) spoil(i int) {
+	p.word(i)[0] = '_'
+	p.ids[i] = 0
+}
 
 // add cuts s into words. A stop, such as the end of a sentence, leaves no trace: phrases with gaps are short.
 func (p *prose) add(s string) {
@@ -318,14 +355,17 @@ func (p *prose) add(s string) {
 		c := s[i]
 		switch {
 		case c == 'h' || c == 'H':
+			if i+1 < len(s) && s[i+1]|0x20 != 't' {
+				break
+			}
 			if n := linkLen(s[i:]); n > 0 {
 				i += n
 				continue
 			}
 		case c == '/':
 			// "40 calls / minute"
-			p.words = append(p.words, span{int16(len(p.buf)), int16(len(p.buf) + 1)})
 			p.buf = append(p.buf, '/')
+			p.end(len(p.buf) - 1)
 			i++
 			continue
 		case !isWordByte(c) && c < 0x80:
@@ -333,6 +373,7 @@ func (p *prose) add(s string) {
 			continue
 		}
 		start := len(p.buf)
+		i += p.addPlain(s[i:])
 	word:
 		for i < len(s) && len(p.buf)-start < 48 {
 			c := s[i]
@@ -362,11 +403,26 @@ func (p *prose) add(s string) {
 			}
 		}
 		if len(p.buf) > start {
-			p.words = append(p.words, span{int16(start), int16(len(p.buf))})
+			p.end(start)
 		} else {
 			i++
 		}
 	}
+}
+
+// addPlain adds the letters, digits and underscores at the beginning of s to the word under way, and returns how many.
+func (p *prose) addPlain(s string) int {
+	n := 0
+	for n < len(s) && n < 48 && lowerWord[s[n]] != 0 {
+		n++
+	}
+	start := len(p.buf)
+	p.buf = p.buf[:start+n]
+	word := p.buf[start:]
+	for i := range word {
+		word[i] = lowerWord[s[i]]
+	}
+	return n
 }
 
 // addName cuts a machine word into its parts: invalid_jwt, channel-not-found, BadUserInput.
@@ -386,17 +442,25 @@ func (p *prose) addName(name string) {
 	p.add(b.String())
 }
 
-// setAside spoils words that look like money and are none: the budget of something else, and credits that were not taken.
+// setAside spoils words that look like money and are none: the budget of something else, and credits that were not taken; and
+// policies that are not about content.
 func (p *prose) setAside() {
-	for i := range p.words {
+	for i, id := range p.ids {
+		if !p.vocab.aside[id] {
+			continue
+		}
 		switch string(p.word(i)) {
 		case "budget", "budgets":
 			if i > 0 && isOtherBudget(p.word(i-1)) {
-				p.word(i)[0] = '_'
+				p.spoil(i)
+			}
+		case "policy", "policies":
+			if i > 0 && isOtherPolicy(p.word(i-1)) {
+				p.spoil(i)
 			}
 		case "credit", "credits", "charge", "balance":
 			if i > 0 && (string(p.word(i-1)) == "no" || string(p.word(i-1)) == "any") && p.takenAfter(i) {
-				p.word(i)[0] = '_'
+				p.spoil(i)
 			}
 		}
 	}
@@ -406,6 +470,16 @@ func isOtherBudget(w []byte) bool {
 	switch string(w) {
 	case "complexity", "token", "tokens", "max_tokens", "thinking", "reasoning", "retry", "retries", "error", "cpu", "time", "timeout", "request", "requests", "query",
 		"cost", "compute", "memory", "latency", "context", "operation", "crawl":
+		return true
+	}
+	return false
+}
+
+// isOtherPolicy reports whether a policy of that name is about access or operation, not about content.
+func isOtherPolicy(w []byte) bool {
+	switch string(w) {
+	case "security", "iam", "bucket", "resource", "retention", "password", "cors", "network", "access", "identity", "based", "lifecycle", "rbac",
+		"admission", "control", "endpoint", "retry", "scaling":
 		return true
 	}
 	return false
@@ -434,93 +508,18 @@ func linkLen(s string) int {
 	return n
 }
 
-// element is one word of a phrase, or a gap.
-type element struct {
-	gap  int
-	alts []alternative
-}
-
-type alternative struct {
-	text   string
-	prefix bool
-}
-
-func (e *element) fits(word []byte) bool {
-	for i := range e.alts {
-		a := &e.alts[i]
-		if string(word) == a.text || a.prefix && len(word) >= len(a.text) && string(word[:len(a.text)]) == a.text {
-			return true
-		}
-	}
-	return false
-}
-
-// phrase is a compiled phrase of a rule.
-type phrase struct {
-	rule     int
-	elements []element
-}
-
-// phraseIndex finds the phrases that may begin with a word: by the whole word, or by
-// the first bytes of one that a phrase names only the beginning of.
-type phraseIndex struct {
-	words    map[string][]phrase
-	prefixes map[[prefixLen]byte][]phrase
-}
-
-// prefixLen is the length of the shortest beginning in a phrase.
-const prefixLen = 6
-
-var phrases = sync.OnceValue(func() *phraseIndex {
-	index := &phraseIndex{words: make(map[string][]phrase), prefixes: make(map[[prefixLen]byte][]phrase)}
-	for i := range proseRules {
-		for _, text := range proseRules[i].phrases {
-			p := phrase{rule: i, elements: compilePhrase(text)}
-			for _, a := range p.elements[0].alts {
-				if a.prefix {
-					index.prefixes[[prefixLen]byte([]byte(a.text))] = append(index.prefixes[[prefixLen]byte([]byte(a.text))], p)
-				} else {
-					index.words[a.text] = append(index.words[a.text], p)
-				}
-			}
-		}
-	}
-	return index
-})
-
-func compilePhrase(text string) []element {
-	var out []element
-	for part := range strings.FieldsSeq(text) {
-		switch part {
-		case "~":
-			out = append(out, element{gap: 3})
-		case "~~":
-			out = append(out, element{gap: 8})
-		default:
-			var e element
-			for alt := range strings.SplitSeq(part, "|") {
-				stem, prefix := strings.CutSuffix(alt, "*")
-				e.alts = append(e.alts, alternative{stem, prefix})
-			}
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// matchAt reports whether the elements fit the words from i on.
-func (p *prose) matchAt(elements []element, i int) bool {
-	for k := range elements {
-		e := &elements[k]
-		if e.gap > 0 {
-			for skip := 0; skip <= e.gap; skip++ {
-				if p.matchAt(elements[k+1:], i+skip) {
+// fitsAt reports whether the elements of a phrase fit the words from i on.
+func (p *prose) fitsAt(elements []int16, i int) bool {
+	for k, e := range elements {
+		if e < 0 {
+			for skip := 0; skip <= int(-e); skip++ {
+				if p.fitsAt(elements[k+1:], i+skip) {
 					return true
 				}
 			}
 			return false
 		}
-		if i >= len(p.words) || !e.fits(p.word(i)) {
+		if i >= len(p.ids) || p.ids[i] == 0 || !slices.Contains(p.vocab.elements[e], p.ids[i]) {
 			return false
 		}
 		i++
@@ -528,29 +527,68 @@ func (p *prose) matchAt(elements []element, i int) bool {
 	return true
 }
 
-// tryAt returns the first rule whose phrase is one of those and found at word i, if it comes before best.
-func (p *prose) tryAt(phrases []phrase, i int, group statuses, best int) int {
-	for k := range phrases {
-		ph := &phrases[k]
-		if ph.rule < best && proseRules[ph.rule].on&group != 0 && p.matchAt(ph.elements, i) {
-			best = ph.rule
+// possible reports whether the text has a word for each element.
+func (p *prose) possible(elements []int16) bool {
+	for _, e := range elements {
+		if e >= 0 && p.marked[e/64]&(1<<(e%64)) == 0 {
+			return false
 		}
 	}
-	return best
+	return true
+}
+
+// survey notes where each word stands that the vocabulary knows, and which elements they fit.
+func (p *prose) survey() {
+	p.next = append(p.next[:0], make([]int16, len(p.ids))...)
+	for i := len(p.ids) - 1; i >= 0; i-- {
+		id := p.ids[i]
+		if id == 0 {
+			continue
+		}
+		if p.head[id] == 0 {
+			p.seen = append(p.seen, id)
+			for _, e := range p.vocab.fits[id] {
+				p.marked[e/64] |= 1 << (e % 64)
+			}
+		}
+		p.next[i] = p.head[id]
+		p.head[id] = int16(i + 1)
+	}
+}
+
+// forget undoes survey.
+func (p *prose) forget() {
+	for _, id := range p.seen {
+		p.head[id] = 0
+	}
+	clear(p.marked)
+	p.seen = p.seen[:0]
 }
 
 // judge returns the first rule that holds for the group and finds a phrase, -1 for none.
 func (p *prose) judge(group statuses) int {
-	index := phrases()
 	p.setAside()
+	p.survey()
 	best := len(proseRules)
-	for i := range p.words {
-		w := p.word(i)
-		best = p.tryAt(index.words[string(w)], i, group, best)
-		if len(w) >= prefixLen && len(index.prefixes) > 0 {
-			best = p.tryAt(index.prefixes[[prefixLen]byte(w)], i, group, best)
+	for _, id := range p.seen {
+		starts := p.vocab.starts[id]
+		for k := range starts {
+			ph := &starts[k]
+			if ph.rule >= best {
+				break // they are in the order of the rules
+			}
+			if proseRules[ph.rule].on&group == 0 || !p.possible(ph.elements) {
+				continue
+			}
+			for at := p.head[id]; at > 0; at = p.next[at-1] {
+				if p.fitsAt(ph.elements, int(at-1)) {
+					best = ph.rule
+					break
+				}
+			}
 		}
 	}
+	p.forget()
 	if p.foreign {
 		text := string(p.buf)
 		for i := range proseRules[:best] {

@@ -121,6 +121,33 @@ func until(t, date time.Time) (time.Duration, bool) {
 	return max(t.Sub(date), 0).Round(time.Millisecond), true
 }
 
+// parseDate reads an HTTP date, the usual form by hand; the zero time for anything else.
+func parseDate(s string) time.Time {
+	const form = "Mon, 02 Jan 2006 15:04:05 GMT"
+	if len(s) == len(form) && s[3:5] == ", " && s[7] == ' ' && s[11] == ' ' && s[16] == ' ' && s[19] == ':' && s[22] == ':' && s[25:] == " GMT" {
+		month := time.Month(strings.Index("JanFebMarAprMayJunJulAugSepOctNovDec", s[8:11])/3 + 1)
+		d, y, hh, mm, ss := twoDigits(s[5:]), twoDigits(s[12:])*100+twoDigits(s[14:]), twoDigits(s[17:]), twoDigits(s[20:]), twoDigits(s[23:])
+		t := time.Date(y, month, d, hh, mm, ss, 0, time.UTC)
+		weekday := strings.Index("SunMonTueWedThuFriSat", s[:3])
+		if weekday >= 0 && weekday%3 == 0 && d > 0 && y >= 1000 && hh >= 0 && hh < 24 && mm >= 0 && mm < 60 && ss >= 0 && ss < 60 && t.Day() == d && t.Month().String()[:3] == s[8:11] {
+			return t
+		}
+	}
+	t, err := http.ParseTime(s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// twoDigits returns the number of the first two digits of s, something below 0 if they are none.
+func twoDigits(s string) int {
+	if !isDigit(s[0]) || !isDigit(s[1]) {
+		return -1 << 20
+	}
+	return int(s[0]-'0')*10 + int(s[1]-'0')
+}
+
 // parsePoint reads an HTTP date or an RFC 3339 time, also with a blank for the T, without seconds, and with UTC or nothing for the zone.
 func parsePoint(s string) (time.Time, bool) {
 	if len(s) < 10 || len(s) > 64 {
@@ -209,6 +236,11 @@ func parseSpan(s string) (time.Duration, bool) {
 	if n > 0 && strings.TrimSpace(s[n:]) == "" {
 		return wait, true
 	}
+	return parseClock(s)
+}
+
+// parseClock reads hh:mm:ss.
+func parseClock(s string) (time.Duration, bool) {
 	var h, m, sec int
 	if parts := strings.Split(s, ":"); len(parts) == 3 && len(s) <= 8 {
 		var err [3]error
@@ -263,7 +295,7 @@ func waitMember(key []byte) (unit time.Duration, point, ok bool) {
 	case "retryafterms", "retryaftermillis", "retryinms", "retrydelayms", "waitms", "retryaftermilliseconds", "resetinms", "msbeforenext":
 		return time.Millisecond, false, true
 	case "retryafter", "retryafterseconds", "retryafterinseconds", "retryaftersecs", "retryaftersec", "retrydelay", "retrydelayseconds", "retryin",
-		"retryinseconds", "waitseconds", "waittime", "waitsec", "secondstowait", "timetowait", "estimatedtime", "cooldownseconds",
+		"retryinseconds", "waitseconds", "waittime", "waitsec", "secondstowait", "timetowait", "backoffseconds", "estimatedtime", "cooldownseconds",
 		"resetinseconds", "resetsinseconds", "resetin", "resetsin", "resetafter", "resetafterseconds", "secondsuntilreset", "timeuntilreset":
 		return time.Second, false, true
 	case "resetsat", "resetat", "retryat", "resettime", "resettimestamp", "nextretryat", "availableat", "retryaftertimestamp",

@@ -24,7 +24,8 @@ type facts struct {
 	inner  int // the HTTP status that the body states, 0 for none
 	judged int // status, or inner where a success carries an error
 	header http.Header
-	date   time.Time // of the response; zero for none
+	names  headerNames // of header
+	date   time.Time   // of the response; zero for none
 
 	code, typ, param, message, requestID string
 
@@ -279,9 +280,12 @@ func memberFails(d *jsonDoc, c int32, key []byte) bool {
 		return d.str(c) != "" || d.src[n.start:n.end] == "true"
 	case "errors":
 		return d.is(c, kindArray) && n.next > c+1 || d.str(c) != ""
-	case "errorcode", "errorcodes", "errormessage", "errormsg", "errorsummary", "errortype", "blockreason":
-		s := d.text(c)
-		return s != "" && s != "0"
+	case "errorcode", "errorcodes", "errcode", "retcode", "errormessage", "errormsg", "errorsummary", "errortype", "blockreason":
+		switch s := d.text(c); strings.ToLower(s) {
+		case "", "0", "00000", "ok", "success", "none":
+			return false
+		}
+		return true
 	case "success", "ok", "status":
 		return d.is(c, kindBool) && d.src[n.start:n.end] == "false"
 	case "type", "object", "kind":

@@ -23,6 +23,12 @@ func waitInText(s string, date time.Time) (time.Duration, bool) {
 			wait, n = quotedSpan(s, i)
 		}
 		if n == 0 {
+			wait, n = moreSpan(s[i:])
+		}
+		if n == 0 && !hasSuffixFold(s[:i], "at ") { // which would be a time of day
+			wait, n = clockSpan(s[i:])
+		}
+		if n == 0 {
 			if w, ok := pointInText(s, i, date); ok {
 				return w, true
 			}
@@ -57,6 +63,44 @@ func quotedSpan(s string, i int) (time.Duration, int) {
 		return 0, 0
 	}
 	return wait, n + 1
+}
+
+// moreSpan reads a number and the unit behind "more": wait 3 more seconds.
+func moreSpan(s string) (time.Duration, int) {
+	const more = " more"
+	end := 0
+	for end < len(s) && isDigit(s[end]) {
+		end++
+	}
+	if !strings.HasPrefix(s[end:], more) {
+		return 0, 0
+	}
+	wait, n := spanAt(s[:end] + cut(s[end+len(more):], 16))
+	if n == 0 {
+		return 0, 0
+	}
+	return wait, n + len(more)
+}
+
+// clockSpan reads hh:mm:ss, with days and a dot before it or not, as .NET writes spans of time: 5.12:10:33.
+func clockSpan(s string) (time.Duration, int) {
+	end := 0
+	for end < len(s) && end < 24 && (isDigit(s[end]) || s[end] == ':' || s[end] == '.' && end+1 < len(s) && isDigit(s[end+1])) {
+		end++
+	}
+	days, clock := "0", s[:end]
+	if d, rest, ok := strings.Cut(clock, "."); ok && !strings.Contains(d, ":") {
+		days, clock = d, rest
+	}
+	wait, ok := parseClock(clock)
+	if !ok {
+		return 0, 0
+	}
+	n, ok := parseNumber(days)
+	if !ok || n > 1000 {
+		return 0, 0
+	}
+	return wait + times(n, day), end
 }
 
 // bareSeconds reads a number without a unit that ends its sentence behind "retry after": seconds, as in the header of that name.
@@ -111,22 +155,29 @@ func leadsToWait(clause string) bool {
 	if i < 0 {
 		return false
 	}
+	only := words[i] == "after" // you can only ask for this after 52 seconds
 	switch words[i] {
 	case "in", "after", "for", "within", "is":
 		i--
 	case "wait", "waiting", "retryafter", "retryin", "retrydelay", "resetin", "resetsin", "等待":
 		return true
-	case "again", "retry", "reset", "resets":
+	case "again", "retry", "reset", "resets", "cooldown":
 		// "retry: 5s"
 		return true
+	case "time":
+		return i > 0 && (words[i-1] == "wait" || words[i-1] == "waiting" || words[i-1] == "retry" || words[i-1] == "cooldown")
 	default:
 		return false
 	}
 	for back := 0; i >= 0 && back < 7; i, back = i-1, back+1 {
 		switch words[i] {
-		case "retry", "retrying", "retries", "retried", "again", "wait", "waiting", "reset", "resets", "available", "back", "cooldown", "cool",
+		case "retry", "retrying", "retries", "retried", "again", "wait", "waiting", "reset", "resets", "available", "back", "cooldown", "cool", "next", "replenished", "replenishes", "refilled",
 			"unblocked", "blocked", "banned", "unlocked", "locked", "lifted", "resume", "resumes", "refills", "renews", "expires", "delay", "throttled", "pause", "sleep", "resend", "repeat", "recover", "recovers", "ready":
 			return true
+		case "only":
+			if only {
+				return true
+			}
 		case "out", "last", "past", "per", "requests", "tokens", "calls", "limit", "exceeded":
 			return false
 		}
@@ -157,6 +208,11 @@ func boundToAction(s string, start, end int) bool {
 	for _, mark := range [...]string{"if you ", "once you ", "after you ", "when you ", "if this was ", "if it was "} {
 		if strings.Contains(before, mark) {
 			return true
+		}
+	}
+	if _, deed, ok := strings.Cut(before, "after "); ok {
+		if word, _, _ := strings.Cut(deed, " "); strings.HasSuffix(word, "ing") && word != "waiting" {
+			return true // after enabling it
 		}
 	}
 	rest := strings.TrimLeft(s[end:], " ")

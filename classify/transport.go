@@ -130,7 +130,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.Observer != nil {
 		start = time.Now()
 	}
-	resp, err := t.send(req)
+	var resp *http.Response
+	var err error
+	if pass.Ticket == nil {
+		resp, err = t.send(req)
+	} else {
+		resp, err = t.sendWith(req.Context(), req, pass)
+	}
 	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
 		return t.call(req).run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
@@ -298,7 +304,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 		c.waited += waited
 		sent = v.next
 		start = time.Now()
-		resp, err = c.t.send(v.next)
+		resp, err = c.t.sendWith(c.ctx, v.next, pass)
 	}
 }
 

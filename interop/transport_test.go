@@ -209,6 +209,31 @@ func TestTransportUnderLibrariesWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+// Under a client with a timeout a wait that does not fit is not begun: one request, and the library surfaces the provider's refusal and not the
+// timeout.
+func TestTransportUnderLibrariesWithATimeout(t *testing.T) {
+	for _, lib := range libraries() {
+		t.Run(lib.name, func(t *testing.T) {
+			var n atomic.Int32
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				io.Copy(io.Discard, req.Body)
+				n.Add(1)
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("Retry-After", "59")
+				w.WriteHeader(http.StatusTooManyRequests)
+				io.WriteString(w, `{"error":{"message":"slow down"}}`)
+			}))
+			defer srv.Close()
+			base := &http.Transport{}
+			defer base.CloseIdleConnections()
+			err := lib.call(t.Context(), srv.URL, &http.Client{Transport: &classify.Transport{Base: base}, Timeout: callLimit})
+			require.Equal(t, http.StatusTooManyRequests, lib.status(err), "%v", err)
+			require.NotErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, int32(1), n.Load())
+		})
+	}
+}
+
 // A hundred callers of three libraries share one Transport.
 func TestTransportUnderManyCallers(t *testing.T) {
 	var n atomic.Int32
@@ -249,6 +274,7 @@ func TestTransportAgainstTheExample(t *testing.T) {
 			base := startExample(t, program, registry.Name())
 			network := &http.Transport{}
 			t.Cleanup(network.CloseIdleConnections)
+			classifier := &classify.Classifier{Registries: []*errcodes.Registry{registry}}
 			driven := 0
 			for _, c := range clients() {
 				send := senders[c.name]
@@ -265,7 +291,7 @@ func TestTransportAgainstTheExample(t *testing.T) {
 						sent := a.on(base, c.home)
 						wire := &recorder{base: hurried{network}, replace: sent.Replace}
 						hc := &http.Client{Transport: &classify.Transport{
-							Base: wire, Classifier: &classify.Classifier{Registries: []*errcodes.Registry{registry}},
+							Base: wire, Classifier: classifier,
 						}}
 						ctx, cancel := context.WithTimeout(t.Context(), callLimit)
 						defer cancel()
@@ -273,6 +299,10 @@ func TestTransportAgainstTheExample(t *testing.T) {
 						require.NoError(t, err)
 						require.Len(t, wire.seen, attempts(row, sent.Replace.Method))
 						got.Wire = wire.seen[len(wire.seen)-1:]
+						last := got.Wire[0]
+						d := classifier.Body(last.Status, last.header(), []byte(last.Body))
+						requireRow(t, registry, row, d, "classified from the answer on the wire")
+						require.Equal(t, last.get("X-Request-Id"), d.RequestID)
 						check(t, c, registry, a.want, got)
 					})
 				}
@@ -306,4 +336,12 @@ func (h hurried) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Header.Set("Retry-After-Ms", "1")
 	}
 	return resp, err
+}
+
+func (e exchange) header() http.Header {
+	h := make(http.Header, len(e.Header))
+	for name, value := range e.Header {
+		h.Set(name, value)
+	}
+	return h
 }

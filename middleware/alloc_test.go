@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/go-playground/validator/v10"
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
@@ -190,4 +193,71 @@ func BenchmarkRequireJSON(b *testing.B) {
 		rd.Reset(body)
 		h.ServeHTTP(w, r)
 	}
+}
+
+// However many fields are wrong, what the error costs beyond validator's own report is bounded.
+func TestDecodeOfManyMistakesIsCheap(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations are counted without the race detector")
+	}
+	type item struct {
+		A int    `json:"a" validate:"min=1"`
+		B string `json:"b" validate:"required"`
+	}
+	type body struct {
+		Model string `json:"model"`
+		List  []int  `json:"list"  validate:"dive,min=1"`
+		Items []item `json:"items" validate:"dive"`
+	}
+	type loose struct {
+		body
+
+		By map[string]item `json:"by" validate:"dive"`
+	}
+	own := validator.New(validator.WithRequiredStructEnabled())
+	const n = 20_000
+	entries := func(format, end string) string {
+		var s strings.Builder
+		for i := range n - 1 {
+			fmt.Fprintf(&s, format+",", i)
+		}
+		return s.String() + end
+	}
+	list, items := `{"list":[`+strings.Repeat("0,", n-1)+`0]}`, `{"items":[`+strings.Repeat("{},", n-1)+`{}]}`
+	requireCheap(t, own, list, 40_000, new(body))
+	requireCheap(t, own, items, 40_000, new(body))
+	// Maps have no order, so each mistake has to be placed before it is known which are the first.
+	requireCheap(t, own, list, 8*n, new(loose))
+	requireCheap(t, own, items, 2*8*n, new(loose))
+	requireCheap(t, own, `{"by":{`+entries(`"%d":{}`, `"a":{}`)+`}}`, 2*12*n, new(loose))
+	// Whoever makes Decode look twice gets no more out of it than the second look.
+	given := `{"Model":1,"list":[` + strings.Repeat("1,", n-1) + `1]}`
+	plain := testing.AllocsPerRun(1, func() { _ = own.Struct(body{List: slices.Repeat([]int{1}, n)}) })
+	whole := testing.AllocsPerRun(1, func() {
+		_, err := Decode[body](jsonBody(given), nil)
+		require.NoError(t, err)
+	})
+	require.Less(t, whole, plain+2*n)
+}
+
+// requireCheap checks that Decode reports the mistakes of given with few allocations beyond those of encoding/json and validator.
+func requireCheap[T any](t *testing.T, own *validator.Validate, given string, beyond float64, v *T) {
+	t.Helper()
+	read := testing.AllocsPerRun(1, func() { _ = json.Unmarshal([]byte(given), v) })
+	report := testing.AllocsPerRun(1, func() { _ = own.Struct(v) })
+	whole := testing.AllocsPerRun(1, func() {
+		_, err := Decode[T](jsonBody(given), nil)
+		var e *errcodes.Error
+		if !errors.As(err, &e) || len(e.Fields) != 1000 {
+			panic(err)
+		}
+	})
+	t.Logf("encoding/json %.0f, validator %.0f, Decode %.0f allocations", read, report, whole)
+	require.Less(t, whole, read+report+beyond)
+}
+
+func jsonBody(s string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(s))
+	r.Header.Set("Content-Type", "application/json")
+	return r
 }

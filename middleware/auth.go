@@ -26,6 +26,8 @@ var errNoCheck = errors.New("middleware: Authenticate was given no check")
 // [ErrorWriter.WriteError], so it says which refusal is meant: &errcodes.Error{Code: errcodes.InvalidAPIKey} for an unknown key, and an error of
 // its own store stays Internal. check runs concurrently. A nil check refuses every key as Internal.
 //
+// Place it right inside of Wrap, before anything of the request is looked at that tells a stranger more than that a key is missing.
+//
 // CORS preflights pass without a key, because browsers send none with them: OPTIONS with Origin and Access-Control-Request-Method. Let no
 // handler of OPTIONS do more than answer them.
 func (ew *ErrorWriter) Authenticate(check func(r *http.Request, key string) (context.Context, error)) func(http.Handler) http.Handler {

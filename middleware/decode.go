@@ -15,10 +15,11 @@ import (
 	"github.com/go-playground/validator/v10"
 
 	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/internal/jsonbody"
 )
 
-// Who can lie: every value and every name in the body is the caller's. So an error says where and which rule, and never what stood there. Names of fields
-// are repeated, because they are the only way to say where; long ones are not.
+// Who can lie: every value and every name in the body is the caller's. So an error says where and which rule, and never what stood there. Names in maps and of
+// unknown fields are repeated to the caller, because they are the only way to say where; long ones are not, and no log record has them.
 
 // Decoder says how [Decode] reads a body. The zero value and nil ignore unknown fields and know the rules that validator/v10 has built in. It keeps what it
 // has learned of types, so use one for many requests; it is safe for concurrent use. Do not modify or copy it after its first use.
@@ -32,7 +33,7 @@ type Decoder struct {
 	// words for built-in rules.
 	Words map[string]string
 
-	types     sync.Map // reflect.Type to fieldNames
+	types     sync.Map // reflect.Type to *fieldNames
 	validator func() *validator.Validate
 	once      sync.Once
 }
@@ -43,13 +44,20 @@ var standardDecoder = sync.OnceValue(func() *Decoder { return new(Decoder) })
 //
 // Its errors are *[errcodes.Error] and are meant to be returned from a handler of [ErrorWriter.Handler]. What the caller got wrong is InvalidInput, with Fields listing, up
 // to 1,000 of them, every field that is of the wrong kind, or unknown where that is refused; or, if there is none, every field that breaks a rule. Each stands there with its place in JSON names, the rule, and the rule in words; never with its value. The order is that of the body
-// for the first, and for the others that of the fields of T, the items of arrays and the names in maps. Param is the first of them.
+// for the first, and for the others that of the fields of T, the items of arrays and the names in maps. Param is the first of them; where the caller chose a name in
+// it, as in a map, the log does not repeat it.
 //
-// Names are compared byte by byte, as [ErrorWriter.RequireJSON] does: encoding/json would also take "Model" for a field named model, and a check in front
-// of the handler and the handler could read different values. Here "Model" is an unknown field. A rule on a field that is not read from JSON,
-// and a rule that does not exist, are mistakes of the server, and so an error that is written as Internal.
+// Values are those that a check in front of the handler sees, which with encoding/json alone they need not be. Names are compared byte by byte, as
+// [ErrorWriter.RequireJSON] does: "Model" is not the field model but an unknown one. Of a field that is given twice the last counts as a whole; nothing of the first is
+// left in structs, maps and slices. An array of a fixed length takes exactly as many items.
 //
-// Behind RequireJSON the body is read from memory and may be read again. Elsewhere Decode reads and checks it as RequireJSON with the zero [JSONRules] does.
+// A T that is not read from an object, a rule that does not exist, one on a field that is not read from JSON, and one that does not suit the kind of its
+// field are mistakes of the server, and so an error that is written as Internal, with the cause in the log. Note that in a field of type any the caller
+// chooses the kind. What validator finds wrong it reports whole before Decode chooses, at some 200 bytes for each item and more for each level: put rules such as max
+// before dive, and bound [JSONRules.Depth] where T is recursive.
+//
+// Behind RequireJSON the body is read from memory and may be read again. Elsewhere Decode reads and checks it as RequireJSON with the zero [JSONRules] does; where
+// the body was replaced behind RequireJSON, with the same limits.
 func Decode[T any](r *http.Request, d *Decoder) (T, error) {
 	var v T
 	if d == nil {
@@ -80,9 +88,13 @@ func (d *Decoder) read(r *http.Request, into reflect.Value) error {
 		}
 		return d.unmarshal(b.data, into)
 	}
+	rules := anyObject()
+	if b := bufferedFrom(r.Context()); b != nil {
+		rules = &bodyRules{limit: b.limit, checker: jsonbody.Checker{MaxDepth: b.depth, Fields: rules.checker.Fields}, model: rules.model}
+	}
 	mem := new(memory)
 	defer mem.free()
-	if _, err := anyObject().check(nil, r, mem); err != nil {
+	if _, err := rules.check(nil, r, mem); err != nil {
 		return err
 	}
 	return d.unmarshal(mem.data, into)
@@ -90,25 +102,30 @@ func (d *Decoder) read(r *http.Request, into reflect.Value) error {
 
 var anyObject = sync.OnceValue(func() *bodyRules { return compile(JSONRules{}) })
 
-// unmarshal reads data, which is valid JSON.
+// unmarshal reads data, which is a JSON object.
 func (d *Decoder) unmarshal(data []byte, into reflect.Value) (err error) {
+	t := into.Type().Elem()
 	defer func() {
 		if value := recover(); value != nil {
-			err = fmt.Errorf("middleware: decode %s: panic: %s", into.Type().Elem(), panicText(value))
+			err = fmt.Errorf("middleware: decode %s: panic: %s", t, panicText(value))
 		}
 	}()
-	t := into.Type().Elem()
-	if d.namesOf(t).suspects(data) {
+	if !takesObject(t) {
+		return fmt.Errorf("middleware: decode %s: a body is an object", t)
+	}
+	switch {
+	case d.namesOf(t).suspects(data):
 		data = bytes.Clone(data)
 		if wrong := misfits(data, t, d.DisallowUnknownFields); len(wrong) > 0 {
 			return invalidFields(wrong)
 		}
-	}
-	if d.DisallowUnknownFields {
+		// Unknown names were looked for, and some that must not be known are so only now.
+		err = json.Unmarshal(data, into.Interface())
+	case d.DisallowUnknownFields:
 		dec := json.NewDecoder(bytes.NewReader(data))
 		dec.DisallowUnknownFields()
 		err = dec.Decode(into.Interface())
-	} else {
+	default:
 		err = json.Unmarshal(data, into.Interface())
 	}
 	if err == nil {
@@ -118,7 +135,23 @@ func (d *Decoder) unmarshal(data []byte, into reflect.Value) (err error) {
 	if wrong := misfits(bytes.Clone(data), t, d.DisallowUnknownFields); len(wrong) > 0 {
 		return invalidFields(wrong)
 	}
+	if names := d.namesOf(t); names.unsettable != "" {
+		return fmt.Errorf("middleware: decode %s: encoding/json cannot set the embedded pointer %s to an unexported struct", t, names.unsettable)
+	}
 	return &errcodes.Error{Code: errcodes.InvalidInput, Message: "The request body does not have the form that is expected here."}
+}
+
+// takesObject reports whether a t can be read from an object.
+func takesObject(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer && !isLeaf(t) {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map, reflect.Interface:
+		return true
+	default:
+		return isLeaf(t)
+	}
 }
 
 // check holds v against the rules in its tags.
@@ -179,33 +212,49 @@ func wayToStructs(t reflect.Type) (string, bool) {
 	}
 }
 
-// placed is a field that failed, and where.
+// placed is a rule that a field breaks, and where.
 type placed struct {
-	place place
-	field errcodes.FieldError
+	place  place
+	broken wording
 }
 
 // explain turns what validator reports into fields, in the order of their places.
 func (d *Decoder) explain(broken validator.ValidationErrors, v reflect.Value, name string) error {
-	list := make([]placed, 0, len(broken))
+	// Only maps have no order, and rules for whole structs come after those of their fields.
+	ordered := d.Validate == nil && !d.namesOf(v.Type()).unordered
+	room := 2 * maxFields
+	if ordered {
+		room = maxFields
+	}
+	list := make([]placed, 0, min(len(broken), room))
 	for _, fe := range broken {
+		if len(list) == cap(list) {
+			if ordered {
+				break
+			}
+			list = sortPlaced(list)[:maxFields]
+		}
 		rest := fe.StructNamespace()
 		if name != "" {
 			rest = strings.TrimPrefix(strings.TrimPrefix(rest, name), ".")
 		}
-		p, parent := locate(rest, v)
+		p, parent, lender := locate(rest, v)
 		if p.internal {
 			return fmt.Errorf("middleware: %s breaks the rule %q and is not read from JSON", fe.StructNamespace(), fe.Tag())
 		}
-		w := wording{FieldError: fe, parent: parent, top: v.Type(), own: d.Words}
-		list = append(list, placed{place: p, field: p.fails(fe.Tag(), w.predicate())})
+		list = append(list, placed{place: p, broken: wording{FieldError: fe, parent: parent, lender: lender, top: v.Type(), own: d.Words}})
 	}
+	list = sortPlaced(list)
+	wrong := make([]flaw, min(len(list), maxFields))
+	for i := range wrong {
+		wrong[i] = list[i].place.fails(list[i].broken.Tag(), list[i].broken.predicate())
+	}
+	return invalidFields(wrong)
+}
+
+func sortPlaced(list []placed) []placed {
 	slices.SortStableFunc(list, func(a, b placed) int { return a.place.compare(b.place) })
-	fields := make([]errcodes.FieldError, 0, min(len(list), maxFields))
-	for i := range list[:cap(fields)] {
-		fields = append(fields, list[i].field)
-	}
-	return invalidFields(fields)
+	return list
 }
 
 const (
@@ -215,22 +264,40 @@ const (
 	maxSentences = 5
 )
 
+// callerNameError is the cause of an error whose Param holds a name that the caller chose. The caller may read it, and the log must not: a secret may stand there
+// by mistake.
+type callerNameError struct{ inside string }
+
+func (e *callerNameError) Error() string {
+	if e.inside == "" {
+		return "middleware: the field at fault has its name from the caller"
+	}
+	return fmt.Sprintf("middleware: the field at fault, inside of %q, has its name from the caller", e.inside)
+}
+
 // invalidFields is the error for fields, of which there is at least one.
-func invalidFields(fields []errcodes.FieldError) error {
+func invalidFields(wrong []flaw) error {
 	var message strings.Builder
-	for i := range fields[:min(len(fields), maxSentences)] {
+	for i := range wrong[:min(len(wrong), maxSentences)] {
 		if i > 0 {
 			message.WriteByte(' ')
 		}
-		message.WriteString(fields[i].Message)
+		message.WriteString(wrong[i].Message)
 	}
-	switch more := len(fields) - maxSentences; {
+	switch more := len(wrong) - maxSentences; {
 	case more == 1:
 		message.WriteString(" One more field is wrong.")
-	case len(fields) == maxFields:
+	case len(wrong) == maxFields:
 		message.WriteString(" Many more fields are wrong.")
 	case more > 1:
 		fmt.Fprintf(&message, " %d more fields are wrong.", more)
 	}
-	return &errcodes.Error{Code: errcodes.InvalidInput, Message: message.String(), Param: fields[0].Path, Fields: fields}
+	e := &errcodes.Error{Code: errcodes.InvalidInput, Message: message.String(), Param: wrong[0].Path, Fields: make([]errcodes.FieldError, len(wrong))}
+	for i := range wrong {
+		e.Fields[i] = wrong[i].FieldError
+	}
+	if wrong[0].theirs {
+		e.Err = &callerNameError{inside: wrong[0].inside}
+	}
+	return e
 }

@@ -15,7 +15,7 @@
 //	                  ignore their contexts still count
 //	Authenticate      before anything about the request is told: no key and broken JSON is 401
 //	AllowIP           and whatever else the key decides: plan, spend limit
-//	rate limits       they need the key, and must come before the work
+//	LimitRate         it needs the key, and must come before the work
 //	Timeout           its clock starts when the request is let in, and it covers the reading of the body
 //	RequireJSON       size, content type, JSON, fields: the cheap checks before any look-up
 //	Handler           model, balance, and the work

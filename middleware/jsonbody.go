@@ -18,8 +18,8 @@ import (
 )
 
 // Who can lie: the whole body is the caller's, and so are Content-Length and Content-Type. A check in front of a handler is only worth
-// what both read alike, so the check takes the last of two fields with one name and compares names byte by byte, as careful decoders do. Note that
-// encoding/json also takes "Model" for a field named model: a handler that decides by such a field should take ModelFrom.
+// what both read alike, so the check takes the last of two fields with one name and compares names byte by byte, as Decode does. Note that
+// encoding/json alone also takes "Model" for a field named model, and keeps of the first of two objects what the second does not have.
 
 // DefaultBodyLimit is the longest body, in bytes, that [ErrorWriter.RequireJSON] accepts when [JSONRules] does not say.
 const DefaultBodyLimit = 1 << 20
@@ -125,6 +125,8 @@ func (f *JSONField) sentence() string {
 // [ModelFrom]. The memory is used again once it returns: reading the body after that fails. Requests by other methods than POST, PUT and PATCH pass
 // if they have no body.
 //
+// Place it inside of everything that can refuse without the body, and of Timeout, which bounds how long the body may take.
+//
 // Before BodyTooLarge, the body is read to its end, within 16 MiB and a second, so that the answer reaches a caller that does not read
 // before it has sent everything; one that waits for 100 Continue is not asked for it at all.
 func (ew *ErrorWriter) RequireJSON(rules JSONRules) func(http.Handler) http.Handler {
@@ -146,7 +148,7 @@ func (ew *ErrorWriter) RequireJSON(rules JSONRules) func(http.Handler) http.Hand
 				ew.WriteError(w, r, err)
 				return
 			}
-			b := &bufferedRequest{Context: r.Context(), model: model}
+			b := &bufferedRequest{Context: r.Context(), model: model, limit: c.limit, depth: c.checker.MaxDepth}
 			b.body.data = mem.data
 			defer func() { _ = b.body.Close() }()
 			r = r.WithContext(b) //nolint:contextcheck // It is a child of the request's own.
@@ -158,14 +160,18 @@ func (ew *ErrorWriter) RequireJSON(rules JSONRules) func(http.Handler) http.Hand
 
 // ModelFrom returns the model that [ErrorWriter.RequireJSON] found in the body, "" for none.
 func ModelFrom(ctx context.Context) string {
-	if b, ok := ctx.(*bufferedRequest); ok {
+	if b := bufferedFrom(ctx); b != nil {
 		return b.model
 	}
-	b, _ := ctx.Value(bufferedRequestKey{}).(*bufferedRequest)
-	if b == nil {
-		return ""
+	return ""
+}
+
+func bufferedFrom(ctx context.Context) *bufferedRequest {
+	if b, ok := ctx.(*bufferedRequest); ok {
+		return b
 	}
-	return b.model
+	b, _ := ctx.Value(bufferedRequestKey{}).(*bufferedRequest)
+	return b
 }
 
 // bodyRules is JSONRules made ready for use.
@@ -346,6 +352,8 @@ type bufferedRequest struct {
 	context.Context
 
 	model string
+	limit int64 // of the rules that the body keeps to
+	depth int
 	body  bufferedBody
 }
 

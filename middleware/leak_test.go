@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,6 +61,30 @@ func leaky(ew *middleware.ErrorWriter, secret string) http.Handler {
 	}
 	body := ew.RequireJSON(middleware.JSONRules{Fields: []middleware.JSONField{{Name: "model", Kind: middleware.JSONString}}})
 	mux.Handle("/body", body(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	handle("/decode-kinds", func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := middleware.Decode[leakyKinds](r, nil)
+		return err
+	})
+	handle("/decode-rules", func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := middleware.Decode[leakyRules](r, nil)
+		return err
+	})
+	handle("/decode-panic", func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := middleware.Decode[leakyPanic](r, nil)
+		return err
+	})
+	rate := func(path string, err error) {
+		limiter := limiterFunc(func(*middleware.RateQuery) (middleware.RateState, error) {
+			return middleware.RateState{Refused: true, Limit: 1}, err
+		})
+		mux.Handle(path, ew.LimitRate(middleware.RateRules{Limiter: limiter, KeyFor: func(*http.Request) string { return secret }})(okHandler))
+	}
+	rate("/rate", nil)
+	rate("/rate-down", errors.New(secret))
+	mux.Handle("/late", ew.Timeout(middleware.Timeout{FirstByte: time.Nanosecond})(ew.Handler(func(_ http.ResponseWriter, r *http.Request) error {
+		<-r.Context().Done()
+		return fmt.Errorf("%s: %w", secret, r.Context().Err())
+	})))
 	auth := ew.Authenticate(func(*http.Request, string) (context.Context, error) {
 		return nil, &errcodes.Error{Code: errcodes.InvalidAPIKey}
 	})
@@ -69,13 +95,49 @@ func leaky(ew *middleware.ErrorWriter, secret string) http.Handler {
 
 var leakyPaths = []string{
 	"/cause", "/foreign", "/joined", "/unknown", "/panic", "/panic-error", "/text", "/stale", "/chat", "/messages", "/chat-panic",
-	"/messages-panic", "/body", "/auth", "/ip", "/none",
+	"/messages-panic", "/body", "/auth", "/ip", "/none", "/decode-kinds", "/decode-rules", "/decode-panic", "/rate", "/rate-down", "/late",
+}
+
+// leakyKinds cannot take the secret anywhere, leakyRules can and refuses it everywhere.
+type (
+	leakyKinds struct {
+		A, B int
+		C    []struct{ D bool }
+		E    map[string]float64
+		F    time.Time
+		G    json.Number
+		H    int64 `json:"H,string"`
+	}
+	leakyRules struct {
+		A any      `validate:"eq=x"`
+		B string   `validate:"oneof=x y"`
+		C []string `validate:"dive,max=1"`
+		E struct {
+			A string `validate:"email"`
+		}
+		F string `validate:"datetime=2006-01-02"`
+		G string `validate:"eqfield=B|isdefault"`
+		H string `validate:"contains=%%%%"`
+	}
+	leakyPanic struct{ B panics }
+)
+
+// decodable holds the secret as a value wherever it may stand.
+func decodable(t *testing.T, path, secret string) string {
+	t.Helper()
+	body := map[string]any{"A": secret, "B": secret, "C": []string{secret, secret}, "E": map[string]string{"A": secret}, "F": secret, "G": secret + "x", "H": secret, "a": secret}
+	if path == "/decode-kinds" {
+		body["C"] = []any{map[string]string{"D": secret}, secret}
+	}
+	b, err := json.Marshal(body)
+	require.NoError(t, err)
+	return string(b)
 }
 
 // causePaths are those whose cause holds the secret: it belongs into the field cause, and for a panic nowhere else either.
 var causePaths = map[string]bool{
 	"/cause": true, "/foreign": true, "/joined": true, "/unknown": true, "/panic": true, "/panic-error": true, "/text": true,
-	"/chat": true, "/messages": true, "/chat-panic": true, "/messages-panic": true,
+	"/rate-down": true, "/chat": true, "/messages": true, "/chat-panic": true, "/messages-panic": true,
 }
 
 // requireNoLeak sends the secret in every place that a caller can put something into.
@@ -89,7 +151,11 @@ func requireNoLeak(t *testing.T, reg *errcodes.Registry, secret string) {
 	h := leaky(ew, secret)
 	for _, path := range leakyPaths {
 		logs.clear()
-		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"a":"`+secret+`",`+secret))
+		body := `{"a":"` + secret + `",` + secret
+		if strings.HasPrefix(path, "/decode") {
+			body = decodable(t, path, secret)
+		}
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 		r.Header["Content-Type"] = []string{"application/json"}
 		for _, k := range []string{
 			"Authorization", "X-Api-Key", "X-Request-Id", "X-Client-Request-Id", "Traceparent", "X-Forwarded-For", "Idempotency-Key",

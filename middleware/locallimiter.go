@@ -99,7 +99,7 @@ func (quota Quota) take(now, full int64) (RateState, int64) {
 	if burst <= 0 {
 		burst = int64(quota.Requests)
 	}
-	every := max(1, per/int64(quota.Requests)) // one token comes in
+	every := min(max(1, per/int64(quota.Requests)), math.MaxInt64/4) // one token comes in
 	if burst > math.MaxInt64/4/every {
 		burst = math.MaxInt64 / 4 / every
 	}

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"sync"
@@ -202,4 +203,40 @@ func TestAMillionKeysTakeBoundedMemory(t *testing.T) {
 	require.True(t, take(t, l, key(0)).Refused, "it was used since")
 	require.True(t, take(t, l, key(keys-1)).Refused)
 	runtime.KeepAlive(l)
+}
+
+// A period that no process lives to see the end of still has its burst.
+func TestLocalLimiterOfAgeLongPeriods(t *testing.T) {
+	for _, per := range []time.Duration{1 << 61, 1 << 62, math.MaxInt64} {
+		for _, burst := range []int{0, 1, math.MaxInt} {
+			l := &LocalLimiter{Quota: Quota{Requests: 1, Per: per, Burst: burst}}
+			require.False(t, take(t, l, "a").Refused)
+			state := take(t, l, "a")
+			if burst <= 1 {
+				require.True(t, state.Refused)
+				require.Greater(t, state.RetryAfter, 50*365*24*time.Hour)
+			}
+		}
+	}
+}
+
+// Keys that stand in each other's way are found again when any of them has left, in whatever order.
+func TestLocalLimiterIndex(t *testing.T) {
+	const buckets = 64
+	for _, homes := range [][]uint64{{5, 5, 5, 5}, {5, 5, 6, 5}, {5, 6, 5, 6, 7}, {63, 63, 0, 63, 1}, {62, 63, 62, 0, 0, 63}} {
+		for gone := range homes {
+			l := &LocalLimiter{Quota: Quota{Requests: 1}}
+			l.init()
+			require.Len(t, l.index, buckets)
+			hash := func(i int) uint64 { return homes[i] + buckets*uint64(i) }
+			for i := range homes {
+				l.find(hash(i), 0).full = 1 // not idle, so that it stays
+			}
+			l.remove(l.index[l.slot(hash(gone))])
+			for i := range homes {
+				require.Equal(t, i != gone, l.index[l.slot(hash(i))] != none, "%v without %d: %d", homes, gone, i)
+			}
+			require.Equal(t, len(homes)-1, l.keys)
+		}
+	}
 }

@@ -80,8 +80,8 @@ func (rep *report) log(v *verdict, logger *slog.Logger, level slog.Level) {
 	if v.undeclared != "" {
 		attrs = append(attrs, slog.String("undeclared_code", string(v.undeclared)))
 	}
-	if v.public != nil && v.public.Param != "" {
-		attrs = append(attrs, slog.String("param", v.public.Param))
+	if param := v.param(); param != "" {
+		attrs = append(attrs, slog.String("param", param))
 	}
 	msg := "request refused"
 	if v.panicked != nil {
@@ -118,10 +118,21 @@ func (rep *report) refusal(v *verdict) *Refusal {
 		Outcome: rep.outcome, Sent: rep.sent, RetryAfter: time.Duration(rep.seconds) * time.Second, Vetoed: rep.veto,
 		Route: rep.route, Duration: rep.duration(),
 	}
-	if v.public != nil && v.public.Param != "" {
-		o.Param = v.public.Param
+	if param := v.param(); param != "" {
+		o.Param = param
 	}
 	return o
+}
+
+// param returns the field at fault, "" for none and for one that has its name from the caller.
+func (v *verdict) param() string {
+	if v.public == nil {
+		return ""
+	}
+	if _, ok := v.public.Err.(*callerNameError); ok { //nolint:errorlint // Only Decode puts it there.
+		return ""
+	}
+	return v.public.Param
 }
 
 // logMisuse records a mistake of a handler that costs the caller nothing. It names where the handler made it.

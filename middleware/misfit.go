@@ -6,51 +6,73 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/errwire/errwire/errcodes"
 )
 
-// fieldNames holds the names that occur in a type, at any depth, by what all their spellings have in common. Where two fields
-// differ in case alone, "" stands for both.
-type fieldNames map[string]string
+// fieldNames is what the names in a type, at any depth, look like.
+type fieldNames struct {
+	// spelled holds them by what all their spellings have in common.
+	spelled map[string]spelling
+	// exact says that there are arrays of a fixed length.
+	exact bool
+	// unordered says that there may be maps.
+	unordered bool
+	// unsettable is an embedded pointer that encoding/json cannot set, "" for none.
+	unsettable string
+}
+
+// spelling is a name. Where two fields differ in case alone, "" stands for both.
+type spelling struct {
+	name   string
+	number int
+}
 
 // namesOf returns the names in t.
-func (d *Decoder) namesOf(t reflect.Type) fieldNames {
+func (d *Decoder) namesOf(t reflect.Type) *fieldNames {
 	if known, ok := d.types.Load(t); ok {
-		return known.(fieldNames) //nolint:forcetypeassert // Nothing else is put there.
+		return known.(*fieldNames) //nolint:forcetypeassert // Nothing else is put there.
 	}
-	names := fieldNames{}
+	names := &fieldNames{spelled: map[string]spelling{}}
 	names.collect(t, map[reflect.Type]bool{})
 	d.types.Store(t, names)
 	return names
 }
 
-func (n fieldNames) collect(t reflect.Type, seen map[reflect.Type]bool) {
+func (n *fieldNames) collect(t reflect.Type, seen map[reflect.Type]bool) {
+	if seen[t] {
+		return
+	}
+	seen[t] = true
 	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-		if !seen[t] {
-			seen[t] = true
-			n.collect(t.Elem(), seen)
-		}
+	case reflect.Interface:
+		n.unordered = true
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		n.unordered = n.unordered || t.Kind() == reflect.Map
+		n.collect(t.Elem(), seen)
+	case reflect.Array:
+		n.exact = n.exact || !isLeaf(t)
+		n.collect(t.Elem(), seen)
 	case reflect.Struct:
-		if seen[t] {
-			return
-		}
-		seen[t] = true
 		for f := range t.Fields() {
 			name, embedded, skipped := jsonName(&f)
 			if skipped {
 				continue
 			}
+			if embedded && !f.IsExported() && f.Type.Kind() == reflect.Pointer {
+				n.unsettable = f.Name
+			}
 			if !embedded {
 				folded := string(appendFolded(nil, []byte(name)))
-				if like, ok := n[folded]; ok && like != name {
-					name = ""
+				like, ok := n.spelled[folded]
+				if !ok {
+					like = spelling{name: name, number: len(n.spelled)}
+				} else if like.name != name {
+					like.name = ""
 				}
-				n[folded] = name
+				n.spelled[folded] = like
 			}
 			n.collect(f.Type, seen)
 		}
@@ -84,47 +106,63 @@ func appendFolded(dst, name []byte) []byte {
 	return dst
 }
 
-// suspects reports whether data, which is valid JSON, may hold a name that encoding/json takes for that of a field, though it is spelled otherwise. It looks
-// at names only, wherever they stand, and is sometimes wrong: misfits knows.
-func (n fieldNames) suspects(data []byte) bool {
+// numbersSeen says which names an object has; of a type with more than 256, some share a place.
+type numbersSeen [4]uint64
+
+// add reports whether n was there.
+func (s *numbersSeen) add(n int) bool {
+	word, bit := &s[n/64%len(s)], uint64(1)<<(n%64)
+	was := *word&bit != 0
+	*word |= bit
+	return was
+}
+
+// suspects reports whether encoding/json may read data, which is valid JSON, in another way than what stands in front of the handler does: because it takes
+// names for that of a field which are spelled otherwise, because it mixes the values of a field that is given twice, or because it fits lists to arrays of a
+// fixed length. It looks at names only, wherever they stand, and is sometimes wrong: misfits knows.
+func (n *fieldNames) suspects(data []byte) bool {
+	if n.exact {
+		return true
+	}
 	var room [64]byte
-	for {
-		begin := bytes.IndexByte(data, '"')
-		if begin < 0 {
-			return false
+	var levels [16]numbersSeen
+	objects := levels[:0]
+	for i := 0; i < len(data); {
+		c := data[i]
+		i++
+		switch c {
+		case '{':
+			objects = append(objects, numbersSeen{})
+			continue
+		case '}':
+			objects = objects[:len(objects)-1]
+			continue
+		case '"':
+		default:
+			continue
 		}
-		data = data[begin+1:]
-		end := stringEnd(data)
-		if end < 0 {
-			return false
-		}
-		name := data[:end]
-		data = data[end+1:]
-		for len(data) > 0 && (data[0] == ' ' || data[0] == '\t' || data[0] == '\r' || data[0] == '\n') {
-			data = data[1:]
-		}
-		if len(data) == 0 || data[0] != ':' {
+		end := stringEnd(data[i:])
+		name := data[i : i+end]
+		if i = skipSpace(data, i+end+1); i == len(data) || data[i] != ':' {
 			continue
 		}
 		if bytes.IndexByte(name, '\\') >= 0 {
-			var plain string
-			if json.Unmarshal(append(append([]byte{'"'}, name...), '"'), &plain) != nil {
-				return true
-			}
-			name = []byte(plain)
+			name = []byte(unquoted(name))
 		}
-		if like, ok := n[string(appendFolded(room[:0], name))]; ok && like != string(name) {
+		like, ok := n.spelled[string(appendFolded(room[:0], name))]
+		if ok && (like.name != string(name) || objects[len(objects)-1].add(like.number)) {
 			return true
 		}
 	}
+	return false
 }
 
-// stringEnd returns where the string ends that data is inside of, -1 for nowhere.
+// stringEnd returns where the string ends that data is inside of. In valid JSON there is such a place.
 func stringEnd(data []byte) int {
 	for end := 0; ; end++ {
 		i := bytes.IndexByte(data[end:], '"')
 		if i < 0 {
-			return -1
+			return len(data)
 		}
 		end += i
 		slashes := 0
@@ -137,21 +175,41 @@ func stringEnd(data []byte) int {
 	}
 }
 
-// misfits lists what in data, which is valid JSON, does not fit the type t, in the order of data: values of the wrong kind, and if strict unknown names.
-// encoding/json stops at the first and does not say in which item of an array. Where it would take a name for that of a field which is spelled otherwise, the
-// name is made unrecognisable in data.
-func misfits(data []byte, t reflect.Type, strict bool) []errcodes.FieldError {
-	m := misfitting{data: data, dec: json.NewDecoder(bytes.NewReader(data)), strict: strict, structs: map[reflect.Type]map[string]member{}}
-	_ = m.value(t, false, place{})
-	return m.found
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r' || data[i] == '\n') {
+		i++
+	}
+	return i
 }
 
+// unquoted decodes what stands between quotation marks in valid JSON.
+func unquoted(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw)
+	}
+	var plain string
+	_ = json.Unmarshal(append(append([]byte{'"'}, raw...), '"'), &plain)
+	return plain
+}
+
+// misfits lists what in data, which is valid JSON, does not fit the type t, in the order of data: values of the wrong kind, and if strict unknown names.
+// encoding/json stops at the first and does not say in which item of an array.
+//
+// What encoding/json should not look at is made unrecognisable in data: names that it would take for that of a field which is spelled otherwise, and fields that
+// are given again later in the same object. It would leave in place what the last value does not overwrite.
+func misfits(data []byte, t reflect.Type, strict bool) []flaw {
+	m := misfitting{data: data, next: skipSpace(data, 0), strict: strict, structs: map[reflect.Type]map[string]*member{}}
+	_ = m.value(t, false, place{})
+	return slices.DeleteFunc(m.found, func(f flaw) bool { return f.void })
+}
+
+// misfitting walks over valid JSON: that of a value begins at next.
 type misfitting struct {
 	data    []byte
-	dec     *json.Decoder
+	next    int
 	strict  bool
-	found   []errcodes.FieldError
-	structs map[reflect.Type]map[string]member
+	found   []flaw
+	structs map[reflect.Type]map[string]*member
 }
 
 // noName stands in names that nobody has: no tag can hold it.
@@ -181,6 +239,8 @@ func (m *misfitting) add(p place, rule, predicate string) error {
 var (
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	rawMessageType  = reflect.TypeFor[json.RawMessage]()
+	jsonNumberType  = reflect.TypeFor[json.Number]()
 )
 
 // isLeaf reports whether t reads its value as a whole.
@@ -189,70 +249,110 @@ func isLeaf(t reflect.Type) bool {
 	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
 }
 
-// value looks at the next value, which is for a t.
+// value looks at the next value, which is for a t, and goes behind it.
 func (m *misfitting) value(t reflect.Type, quoted bool, at place) error {
 	for t.Kind() == reflect.Pointer && !isLeaf(t) {
 		t = t.Elem()
 	}
 	kind := t.Kind()
-	if quoted || isLeaf(t) || kind == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+	object := kind == reflect.Struct || kind == reflect.Map
+	list := kind == reflect.Array || kind == reflect.Slice && t.Elem().Kind() != reflect.Uint8
+	if quoted || isLeaf(t) || !object && !list {
 		return m.leaf(t, quoted, at)
 	}
-	switch kind {
-	case reflect.Struct, reflect.Map, reflect.Slice, reflect.Array:
-	default:
-		return m.leaf(t, false, at)
-	}
-	token, err := m.dec.Token()
-	if err != nil {
-		return err
-	}
-	switch object := kind == reflect.Struct || kind == reflect.Map; {
-	case token == nil:
-		return nil
-	case token == json.Delim('{') && object:
+	switch c := m.data[m.next]; {
+	case c == 'n':
+	case c == '{' && object:
 		return m.object(t, at)
-	case token == json.Delim('[') && !object:
-		for i := 0; m.dec.More(); i++ {
-			if err := m.value(t.Elem(), false, at.item(i)); err != nil {
-				return err
-			}
-		}
-		_, err := m.dec.Token()
-		return err
-	}
-	if err := m.add(at, "type", "must be "+kindWords(t)); err != nil {
-		return err
-	}
-	return m.skip(token)
-}
-
-// skip reads what remains of the value that begins with token.
-func (m *misfitting) skip(token json.Token) error {
-	for depth := 0; ; {
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth == 0 {
-			return nil
-		}
-		var err error
-		if token, err = m.dec.Token(); err != nil {
+	case c == '[' && list:
+		return m.list(t, at)
+	default:
+		if err := m.add(at, "type", "must be "+kindWords(t)); err != nil {
 			return err
 		}
 	}
+	m.skip()
+	return nil
 }
 
-// leaf lets encoding/json read the next value.
-func (m *misfitting) leaf(t reflect.Type, quoted bool, at place) error {
-	var raw json.RawMessage
-	if err := m.dec.Decode(&raw); err != nil {
-		return err
+// skip goes behind the next value and returns it.
+func (m *misfitting) skip() []byte {
+	begin := m.next
+	switch m.data[begin] {
+	case '"':
+		m.text()
+	case '{', '[':
+		for depth := 0; ; {
+			switch m.data[m.next] {
+			case '"':
+				m.text()
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				depth--
+			}
+			m.next++
+			if depth == 0 {
+				break
+			}
+		}
+	default:
+		for m.next < len(m.data) && strings.IndexByte(",]} \t\r\n", m.data[m.next]) < 0 {
+			m.next++
+		}
 	}
-	target, text := t, []byte(raw)
+	return m.data[begin:m.next]
+}
+
+// text goes behind the string that is next, and returns what stands between its quotation marks.
+func (m *misfitting) text() []byte {
+	begin := m.next + 1
+	end := begin + stringEnd(m.data[begin:])
+	m.next = end + 1
+	return m.data[begin:end]
+}
+
+// more goes to the next part of an object or a list, behind its bracket or behind a part; or behind the bracket that closes it, and then there is none.
+func (m *misfitting) more() bool {
+	m.next = skipSpace(m.data, m.next)
+	switch m.data[m.next] {
+	case ',':
+		m.next = skipSpace(m.data, m.next+1)
+	case '}', ']':
+		m.next++
+		return false
+	}
+	return true
+}
+
+// list looks at the items behind a bracket.
+func (m *misfitting) list(t reflect.Type, at place) error {
+	before, n := len(m.found), 0
+	for m.next++; m.more(); n++ {
+		if t.Kind() == reflect.Array && n >= t.Len() {
+			m.skip()
+		} else if err := m.value(t.Elem(), false, at.item(n)); err != nil {
+			return err
+		}
+	}
+	if t.Kind() == reflect.Array && n != t.Len() {
+		// encoding/json would throw away what is too much, and put zeros where there is too little.
+		wrong := at.fails("type", fmt.Sprintf("must have exactly %d %s", t.Len(), plural(t.Len(), "item")))
+		if m.found = slices.Insert(m.found, before, wrong); len(m.found) == maxFields {
+			return errFull
+		}
+	}
+	return nil
+}
+
+// leaf lets encoding/json read the next value, unless it is plain that it can.
+func (m *misfitting) leaf(t reflect.Type, quoted bool, at place) error {
+	raw := m.skip()
+	if !quoted && suits(raw, t) {
+		return nil
+	}
+	target, text := t, raw
 	if quoted {
 		target = reflect.StructOf([]reflect.StructField{{Name: "V", Type: t, Tag: `json:"v,string"`}})
 		text = append(append([]byte(`{"v":`), raw...), '}')
@@ -261,36 +361,106 @@ func (m *misfitting) leaf(t reflect.Type, quoted bool, at place) error {
 		return nil
 	}
 	predicate := "must be " + kindWords(t)
-	if quoted {
+	switch {
+	case quoted:
 		predicate += ", written as a string"
+	case isNumeric(t) && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9'):
+		predicate = "must be " + rangeWords(t)
+		if t.Kind() != reflect.Float32 && t.Kind() != reflect.Float64 && bytes.ContainsAny(raw, ".eE") {
+			predicate += ", without fraction and exponent"
+		}
 	}
 	return m.add(at, "type", predicate)
 }
 
+// suits reports whether it is plain that raw can be read as a t.
+func suits(raw []byte, t reflect.Type) bool {
+	if t == rawMessageType {
+		return true
+	}
+	if isLeaf(t) || t == jsonNumberType {
+		return false
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return raw[0] == '"'
+	case reflect.Bool:
+		return raw[0] == 't' || raw[0] == 'f'
+	case reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if len(raw) > len("9999") {
+			return false
+		}
+		for _, c := range raw {
+			if c < '0' || c > '9' {
+				return false
+			}
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+// given is a field that an object has.
+type given struct {
+	field          *member
+	name           []byte // in the body
+	flawed, behind int    // what is wrong with its value: found[flawed:behind]
+}
+
 // object looks at what follows a brace.
 func (m *misfitting) object(t reflect.Type, at place) error {
-	var members map[string]member
+	var members map[string]*member
 	if t.Kind() == reflect.Struct {
 		members = m.members(t)
 	}
-	for m.dec.More() {
-		before := m.dec.InputOffset()
-		token, err := m.dec.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := token.(string)
+	var room [8]given
+	before := room[:0]
+	for m.next++; m.more(); {
+		written := m.text()
+		name := unquoted(written)
+		m.next = skipSpace(m.data, skipSpace(m.data, m.next)+1) // the colon
 		if t.Kind() == reflect.Map {
-			err = m.entry(t, name, at.field(name))
-		} else {
-			err = m.member(members, name, before, at)
+			if err := m.entry(t, name, at.named(name)); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		f := members[name]
+		if f == nil || f.hidden {
+			if err := m.unknown(members, name, written, at); err != nil {
+				return err
+			}
+			continue
+		}
+		i := slices.IndexFunc(before, func(g given) bool { return g.field == f })
+		if i < 0 {
+			i = len(before)
+			before = append(before, given{field: f})
+		} else {
+			m.void(&before[i])
+		}
+		flawed := len(m.found)
+		if err := m.value(f.t, f.quoted, at.field(name)); err != nil {
 			return err
 		}
+		before[i].name, before[i].flawed, before[i].behind = written, flawed, len(m.found)
 	}
-	_, err := m.dec.Token()
-	return err
+	return nil
+}
+
+// void makes that a field was not given.
+func (m *misfitting) void(g *given) {
+	erase(g.name)
+	for i := g.flawed; i < g.behind; i++ {
+		m.found[i].void = true
+	}
+}
+
+func erase(name []byte) {
+	for i := range name {
+		name[i] = noName
+	}
 }
 
 // entry looks at the entry of a map whose name was read.
@@ -306,30 +476,21 @@ func (m *misfitting) entry(t reflect.Type, name string, at place) error {
 	return m.value(t.Elem(), false, at)
 }
 
-// member looks at the field of a struct whose name was read, from somewhere behind the offset before.
-func (m *misfitting) member(members map[string]member, name string, before int64, at place) error {
-	if f, ok := members[name]; ok && !f.hidden {
-		return m.value(f.t, f.quoted, at.field(name))
-	}
+// unknown looks at a field that the struct has not, whose name was read and is written like that.
+func (m *misfitting) unknown(members map[string]*member, name string, written []byte, at place) error {
 	predicate := "is unknown"
 	if like, found := spelledOtherwise(members, name); found {
 		predicate += fmt.Sprintf("; there is one that is spelled %q", like)
-		written := m.data[before:m.dec.InputOffset()]
-		written = written[bytes.IndexByte(written, '"')+1 : len(written)-1]
-		for i := range written {
-			written[i] = noName
-		}
+		erase(written)
 	}
+	m.skip()
 	if m.strict {
-		if err := m.add(at.field(name), "unknown", predicate); err != nil {
-			return err
-		}
+		return m.add(at.named(name), "unknown", predicate)
 	}
-	var ignored json.RawMessage
-	return m.dec.Decode(&ignored)
+	return nil
 }
 
-func spelledOtherwise(members map[string]member, name string) (string, bool) {
+func spelledOtherwise(members map[string]*member, name string) (string, bool) {
 	folded := appendFolded(nil, []byte(name))
 	like, found := "", false
 	for _, f := range members {
@@ -342,17 +503,17 @@ func spelledOtherwise(members map[string]member, name string) (string, bool) {
 
 // members returns the fields of a struct by the rules of encoding/json: of two with one name the less deep counts, then the one with a
 // name of its own, and else neither.
-func (m *misfitting) members(t reflect.Type) map[string]member {
+func (m *misfitting) members(t reflect.Type) map[string]*member {
 	if known, ok := m.structs[t]; ok {
 		return known
 	}
-	all := map[string]member{}
+	all := map[string]*member{}
 	gather(t, 0, all, map[reflect.Type]bool{})
 	m.structs[t] = all
 	return all
 }
 
-func gather(t reflect.Type, depth int, all map[string]member, on map[reflect.Type]bool) {
+func gather(t reflect.Type, depth int, all map[string]*member, on map[reflect.Type]bool) {
 	if on[t] {
 		return
 	}
@@ -372,7 +533,7 @@ func gather(t reflect.Type, depth int, all map[string]member, on map[reflect.Typ
 			continue
 		}
 		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		found := member{
+		found := &member{
 			name: name, t: f.Type, depth: depth, tagged: validName(tag),
 			quoted: strings.Contains(","+options+",", ",string,") && quotable(f.Type),
 		}
@@ -382,7 +543,6 @@ func gather(t reflect.Type, depth int, all map[string]member, on map[reflect.Typ
 			all[name] = found
 		case depth == other.depth && found.tagged == other.tagged:
 			other.hidden = true
-			all[name] = other
 		}
 	}
 }
@@ -410,7 +570,7 @@ func kindWords(t reflect.Type) string {
 	switch {
 	case t == timeType:
 		return "a time such as 2006-01-02T15:04:05Z (RFC 3339)"
-	case t == reflect.TypeFor[json.Number]():
+	case t == jsonNumberType:
 		return "a number"
 	case reflect.PointerTo(t).Implements(jsonUnmarshaler):
 		return "of the form that is expected here"
@@ -442,5 +602,25 @@ func kindWords(t reflect.Type) string {
 		return "an object"
 	default:
 		return "of the form that is expected here"
+	}
+}
+
+// isNumeric reports whether t is read from a number.
+func isNumeric(t reflect.Type) bool {
+	return !isLeaf(t) && quotable(t) && t.Kind() != reflect.Bool && t.Kind() != reflect.String
+}
+
+// rangeWords is kindWords of a numeric type, to who sent a number.
+func rangeWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int64:
+		limit := uint64(1) << (t.Bits() - 1)
+		return fmt.Sprintf("a whole number from -%d to %d", limit, limit-1)
+	case reflect.Uint, reflect.Uint64, reflect.Uintptr:
+		return fmt.Sprintf("a whole number from 0 to %d", ^uint64(0)>>(64-t.Bits()))
+	case reflect.Float32, reflect.Float64:
+		return fmt.Sprintf("a number that %d bits of floating point can hold", t.Bits())
+	default:
+		return kindWords(t)
 	}
 }

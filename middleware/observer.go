@@ -28,7 +28,7 @@ type Refusal struct {
 	// Undeclared is the code that a handler reported and the registry lacks, so that Entry is the row of
 	// Internal; "" otherwise.
 	Undeclared errcodes.Code
-	// Param is the field at fault, "" for none.
+	// Param is the field at fault, "" for none, and for one in whose place [Decode] found a name that the caller chose.
 	Param string
 	// Err is the cause, nil after a panic.
 	Err error

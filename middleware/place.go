@@ -19,6 +19,7 @@ type place struct {
 	size     int  // of the names, in bytes
 	internal bool // not read from JSON
 	cut      bool // the last steps are missing: somewhere inside of this
+	theirs   int  // 1 more than the number of steps up to the first that has its name from the caller; 0 for none
 }
 
 // step leads from a value to one of its parts.
@@ -43,6 +44,14 @@ func (p place) field(name string, order ...int) place {
 		return p
 	}
 	return p.then(step{name: name, index: -1, order: order})
+}
+
+// named is field for a name that the caller chose: that of a map's entry, or of an unknown field.
+func (p place) named(name string) place {
+	if p.theirs == 0 {
+		p.theirs = 1 + len(p.steps)
+	}
+	return p.field(name)
 }
 
 func (p place) item(i int) place {
@@ -111,8 +120,17 @@ func plain(name string) bool {
 	return name != ""
 }
 
+// flaw is a field at fault, and what the server may write down of its place.
+type flaw struct {
+	errcodes.FieldError
+
+	theirs bool   // the place holds a name that the caller chose
+	inside string // up to which it is the type's
+	void   bool   // does not count any more
+}
+
 // fails is the error of the value at p, which breaks rule. predicate continues the name of the field.
-func (p place) fails(rule, predicate string) errcodes.FieldError {
+func (p place) fails(rule, predicate string) flaw {
 	path := p.path()
 	subject := "The field " + path
 	switch {
@@ -123,7 +141,11 @@ func (p place) fails(rule, predicate string) errcodes.FieldError {
 	case path == "":
 		subject = "The request body"
 	}
-	return errcodes.FieldError{Pointer: p.pointer(), Path: path, Rule: rule, Message: subject + " " + predicate + "."}
+	f := flaw{FieldError: errcodes.FieldError{Pointer: p.pointer(), Path: path, Rule: rule, Message: subject + " " + predicate + "."}}
+	if p.theirs > 0 {
+		f.theirs, f.inside = true, place{steps: p.steps[:p.theirs-1]}.path()
+	}
+	return f
 }
 
 // jsonName returns the name of a struct field in JSON by the rules of encoding/json. An embedded struct without a name of its own lends its
@@ -157,19 +179,20 @@ func validName(s string) bool {
 }
 
 // locate reads a namespace of validator, which spells the way to a value inside of v in Go names, and returns the place in JSON and the type of the struct
-// around it. Keys of maps stand in a namespace as they are, brackets and all, so the value has to show how it is meant.
-func locate(rest string, v reflect.Value) (place, reflect.Type) {
+// around it. The value of an embedded struct has no place of its own; lender is its type then, else nil. Keys of maps stand in a namespace as they are, brackets and all, so the value has to show how it is meant.
+func locate(rest string, v reflect.Value) (at place, parent, lender reflect.Type) {
 	var l locator
 	if l.walk(rest, v, v.Type(), place{}, nil) {
-		return l.found, l.parent
+		return l.found, l.parent, l.lender
 	}
 	l.best.cut = l.best.cut || rest != "" && len(l.best.steps) > 0
-	return l.best, l.parent
+	return l.best, l.parent, nil
 }
 
 type locator struct {
 	found, best place
 	parent      reflect.Type
+	lender      reflect.Type
 	tries       int
 }
 
@@ -194,8 +217,11 @@ func (l *locator) walk(rest string, v reflect.Value, t reflect.Type, at place, p
 	if l.tries++; l.tries > maxTries+2*len(at.steps) {
 		return false
 	}
-	if rest == "" {
+	if rest == "" || at.cut {
 		l.found = at
+		if len(embedded) > 0 {
+			l.lender = t
+		}
 		return true
 	}
 	if rest[0] == '[' {
@@ -252,7 +278,7 @@ func (l *locator) walkItem(rest string, v reflect.Value, t reflect.Type, at plac
 			}
 			if after := rest[end+1:]; after == "" || after[0] == '.' || after[0] == '[' {
 				l.tries++
-				if item, ok := entry(v, rest[:end]); ok && l.walk(after, item, t.Elem(), at.field(rest[:end]), parent) {
+				if item, ok := entry(v, rest[:end]); ok && l.walk(after, item, t.Elem(), at.named(rest[:end]), parent) {
 					return true
 				}
 			}

@@ -12,6 +12,10 @@ import (
 	"github.com/errwire/errwire/errcodes"
 )
 
+// Who can lie: the caller chooses the key, and can choose another for each request. So only a key that Authenticate has let pass is worth a count: what anybody can
+// invent would fill a store, and a limit for each invention limits nobody. An address is no better, for who has many. What the store says is believed, within what
+// headers can hold; that it fails is no reason to fail with it.
+
 // Limiter decides whether a key may send one more request now. [LocalLimiter] is one for a single process.
 type Limiter interface {
 	// Take counts one request of q.Key, unless it is refused, and returns where the key stands then. It is called concurrently, on the goroutine of

@@ -8,6 +8,9 @@ import (
 	"github.com/errwire/errwire/errcodes"
 )
 
+// Who can lie: nobody needs to. Who has found the request that makes a handler panic can send it as often as they like, and reads every answer with care. So a
+// panic costs one request and no more, its value goes nowhere but to the log, and an answer that it cuts off must not look whole to the caller who did no wrong.
+
 // Wrap returns next inside of the outermost shell: every request gets its id, the answer is tracked, a panic becomes
 // an error, and answers in plain text become errors of the registry.
 //
@@ -18,6 +21,7 @@ import (
 //   - An answer with a status of 400 or more in text/plain or text/html is replaced: that of [http.ServeMux] for an unknown path or
 //     method, of [http.Error], of [http.TimeoutHandler]. So is one without a Content-Type, unless its body begins like JSON. The header
 //     Allow is kept, redirects pass, and the text goes to the log alone.
+//   - The Pattern that a mux sets on the request inside is set on the request outside too, for those who name spans and log lines by route.
 //   - The writer that next sees keeps Flush, Hijack where the server has it, ReadFrom, and everything that [http.ResponseController]
 //     reaches by Unwrap. Server push is not kept.
 //
@@ -40,7 +44,7 @@ func (ew *ErrorWriter) Wrap(next http.Handler) http.Handler {
 		} else {
 			x.ctx.id, x.ctx.clientID = outer.id, outer.clientID
 		}
-		defer x.recover()
+		defer x.recover(r)
 		x.ctx.announce(w.Header(), ew.RequestIDs.Short)
 		x.registry = ew.registryFor(r)
 		if isAnthropic(x.registry) {
@@ -140,9 +144,16 @@ func (x *response) breakOff() {
 	}
 }
 
-// recover is deferred by Wrap.
-func (x *response) recover() {
+// recover is deferred by Wrap. outer is the request as Wrap got it.
+func (x *response) recover(outer *http.Request) {
 	value := recover()
+	if x.request.Pattern != outer.Pattern {
+		// Whoever stands outside finds the route where a mux that got outer itself would have left it: otelhttp, access logs.
+		outer.Pattern = x.request.Pattern
+	}
+	if x.request.MultipartForm != nil {
+		outer.MultipartForm = x.request.MultipartForm // net/http removes the temporary files of the request that it made, and looks nowhere else
+	}
 	if value == nil && x.over {
 		return
 	}

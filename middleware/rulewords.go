@@ -14,6 +14,7 @@ type wording struct {
 	validator.FieldError
 
 	parent reflect.Type // the struct around the field, nil for none
+	lender reflect.Type // the embedded struct that the value is, nil for none
 	top    reflect.Type // the whole body
 	own    map[string]string
 }
@@ -25,6 +26,9 @@ func (w *wording) predicate() string {
 	tag, param := w.Tag(), w.Param()
 	if s, ok := w.own[tag]; ok {
 		return s
+	}
+	if tag == "required" && w.lender != nil {
+		return "must have " + w.lent()
 	}
 	if s := w.words(tag, param); s != "" {
 		return s
@@ -145,14 +149,21 @@ func (w *wording) measure(rule, value, count, param string) string {
 	if unit == "" {
 		return value + " " + param
 	}
-	switch {
-	case param == "1":
-	case unit == "entry":
-		unit = "entries"
-	default:
-		unit += "s"
+	if param != "1" {
+		unit = plural(2, unit)
 	}
 	return count + " " + param + " " + unit
+}
+
+func plural(n int, unit string) string {
+	switch {
+	case n == 1:
+		return unit
+	case unit == "entry":
+		return "entries"
+	default:
+		return unit + "s"
+	}
 }
 
 // moments are the limits of times without a parameter, which are compared with the present.
@@ -211,6 +222,20 @@ var comparisons = map[string]string{
 var crossComparisons = map[string]string{
 	"eqcsfield": "must be equal to", "necsfield": "must not be equal to", "gtcsfield": "must be more than", "gtecsfield": "must be at least",
 	"ltcsfield": "must be less than", "ltecsfield": "must be at most",
+}
+
+// lent returns the names that an embedded struct lends to the one around it.
+func (w *wording) lent() string {
+	var names []string
+	for f := range w.lender.Fields() {
+		if name, embedded, skipped := jsonName(&f); !embedded && !skipped {
+			names = append(names, place{}.field(name).path())
+		}
+	}
+	if len(names) == 0 {
+		return "more fields"
+	}
+	return "the field " + enumerate(names, "or")
 }
 
 // sibling returns the JSON name of a field of the same struct.

@@ -185,6 +185,9 @@ func TestStreamKilledAtEveryByteIsNoSuccess(t *testing.T) {
 					events := 0
 					for n := range len(whole) {
 						res, err := srv.Client().Get(fmt.Sprintf("%s/%s?%d-%d", srv.URL, strings.ReplaceAll(how, " ", "%20"), n, form))
+						if err != nil && how == "timeout" && n > 0 && !strings.HasSuffix(whole[:n], "\n\n") {
+							continue // on a busy machine the bound strikes before the flush, and the break comes before the header
+						}
 						require.NoError(t, err)
 						got := read(t, form, res)
 						_ = res.Body.Close()
@@ -397,12 +400,16 @@ func TestStreamEnds(t *testing.T) {
 		require.Equal(t, 500, w.Code)
 	})
 	t.Run("the answer had begun", func(t *testing.T) {
+		w := httptest.NewRecorder()
 		require.PanicsWithError(t, http.ErrAbortHandler.Error(), func() {
 			ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
 				_, _ = io.WriteString(w, "text")
-				return ew.Stream(w, r, middleware.Chat).Send([]byte("{}"))
-			}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+				s := ew.Stream(w, r, middleware.Chat)
+				require.Error(t, s.Send([]byte("{}")))
+				return s.Done()
+			}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		})
+		require.Equal(t, "text", w.Body.String())
 	})
 	t.Run("one stream for each request", func(t *testing.T) {
 		w := httptest.NewRecorder()
@@ -453,6 +460,28 @@ func TestStreamAfterHalfAnEventIsBroken(t *testing.T) {
 	})
 	require.Equal(t, "data: {}\n\ndata:", w.Body.String()[:len("data: {}\n\ndata:")])
 	require.NotContains(t, w.Body.String(), "error")
+}
+
+// unflushable takes what is written and cannot send it.
+type unflushable struct{ *httptest.ResponseRecorder }
+
+func (unflushable) FlushError() error { return io.ErrClosedPipe }
+
+// A handler that shrugs at a failed Send has not finished its stream.
+func TestStreamThatCannotBeSentIsBroken(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for name, w := range map[string]http.ResponseWriter{
+		"write": &brokenWriter{ResponseRecorder: httptest.NewRecorder(), left: 0}, "flush": unflushable{httptest.NewRecorder()},
+	} {
+		require.PanicsWithError(t, http.ErrAbortHandler.Error(), func() {
+			ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+				s := ew.Stream(w, r, middleware.Chat)
+				require.ErrorIs(t, s.Send([]byte("{}")), io.ErrClosedPipe)
+				require.Error(t, s.Send([]byte("{}")), "nothing follows half an event")
+				return nil
+			}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		}, name)
+	}
 }
 
 // pause waits d in the time of a synctest bubble.
@@ -512,7 +541,7 @@ func TestStreamHoldFor(t *testing.T) {
 					s := ew.Stream(rw, r, middleware.Chat)
 					if c.hold >= 0 {
 						s.HoldFor(c.hold)
-						s.HoldFor(c.hold) // changes nothing
+						s.HoldFor(c.work / 4) // changes nothing
 					}
 					rw.Header().Set("X-Late", "1") // must not race with the timer
 					pause(c.work)

@@ -16,6 +16,10 @@ import (
 	"github.com/errwire/errwire/errcodes"
 )
 
+// Who can lie: the caller decides how fast a body arrives and how fast an answer is read, and a handler may ignore that it was cancelled. Either would hold a
+// connection and a goroutine for as long as it likes. So every bound is kept without the help of the one or the other: by a timer that answers in the handler's
+// place, and by deadlines on the connection.
+
 // Timeout bounds how long a request may take; 0 sets no bound. Each field is a time as the caller sees it.
 //
 // When a bound strikes, the context of the handler is cancelled, with an *[errcodes.Error] of Timeout as its
@@ -94,6 +98,7 @@ func (ew *ErrorWriter) limitTime(limits Timeout, next http.Handler, w http.Respo
 			c.body.settle()
 		}
 	}
+	c.finish()
 	c.linger()
 	g.leave()
 }
@@ -344,6 +349,10 @@ type clock struct {
 	http1    bool
 	struck   chan struct{} // closed when the clock has answered the request and told of it
 
+	rescuing sync.Mutex // guards what follows; a stuck write holds the response's mu
+	finished bool       // the connection is no longer ours
+	deafened bool       // a deadline ends every read
+
 	timer   *time.Timer
 	last    time.Time // of the last write, or of the beginning
 	stopped bool
@@ -442,13 +451,32 @@ func (c *clock) strike() {
 // the header, to announce the end of the connection in it. Only a deadline ends either, and with it the connection.
 func (c *clock) rescue() *time.Timer {
 	return time.AfterFunc(stuck, func() {
+		c.rescuing.Lock()
+		defer c.rescuing.Unlock()
+		if c.finished {
+			return
+		}
 		now := time.Now()
 		if c.http1 && c.body.open() {
+			c.deafened = true
 			c.endReads(now)
 			now = now.Add(stuck)
 		}
 		_ = http.NewResponseController(c.x.base).SetWriteDeadline(now)
 	})
+}
+
+// finish gives the connection back. Reads that a rescue has ended, and that a goroutine of the guest's begins all the same, have to be over by then: net/http would
+// lift the deadline to end them, and then wait for the rest of the body for ever.
+func (c *clock) finish() {
+	c.rescuing.Lock()
+	c.finished = true
+	deafened := c.deafened
+	c.rescuing.Unlock()
+	if deafened {
+		c.body.left.Store(true)
+		c.body.settle()
+	}
 }
 
 // endReads ends reads of the body, the one that is under way and those to come.

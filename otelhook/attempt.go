@@ -33,6 +33,13 @@ type sender struct {
 	next http.RoundTripper
 }
 
+// CloseIdleConnections closes those of the base.
+func (s *sender) CloseIdleConnections() {
+	if c, ok := s.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 // RoundTrip implements [http.RoundTripper].
 func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
@@ -40,7 +47,9 @@ func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
 	if c == nil {
 		return s.next.RoundTrip(req)
 	}
-	c.sent.Add(1)
+	if !c.opaque {
+		c.sent.Add(1) // Do counts by itself, for its operations may send as many requests as they like
+	}
 	if s.hook.instrumented {
 		if !c.traced {
 			// Without a span of ours there is nothing to tell theirs by; it is taken on trust.

@@ -61,7 +61,7 @@ type Client struct {
 }
 
 // Transport returns a RoundTripper that does what t does, and shows it. nil means the zero [classify.Transport]. It takes
-// a copy of t: what is changed in t later has no effect, and t itself is not used. An Observer of t is
+// over the fields of t: what is changed in t later has no effect, and t itself is not used. An Observer of t is
 // still called, with a context that holds the span of the call.
 //
 // The result is safe for concurrent use and hands CloseIdleConnections on to t.Base. A span ends when the body of
@@ -75,20 +75,24 @@ func (c *Client) Transport(t *classify.Transport) http.RoundTripper {
 		t = &classify.Transport{}
 	}
 	h := c.hook(t.MaxAttempts, t.Classifier, t.Observer)
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport //nolint:forbidigo // the default of every RoundTripper that wraps another
+	rt := &roundTripper{hook: h, base: t.Base}
+	if rt.base == nil {
+		rt.base = http.DefaultTransport //nolint:forbidigo // the default of every RoundTripper that wraps another
 	}
-	if c.Instrument == nil && fmt.Sprintf("%T", base) == "*otelhttp.Transport" {
+	rt.transport.take(t, h.attempts(rt.base, c.Instrument), h)
+	return rt
+}
+
+// attempts returns what sends the attempts of h's calls to base, and shows each.
+func (h *hook) attempts(base http.RoundTripper, instrument func(http.RoundTripper) http.RoundTripper) http.RoundTripper {
+	s := &sender{hook: h, next: base}
+	if instrument != nil {
+		return instrument(s)
+	}
+	if fmt.Sprintf("%T", base) == "*otelhttp.Transport" {
 		report(errors.New("otelhook: otelhttp in Base makes a second CLIENT span for each attempt: put it into Client.Instrument"))
 	}
-	rt := &roundTripper{hook: h, transport: *t, base: base}
-	rt.transport.Observer = h
-	rt.transport.Base = &sender{hook: h, next: base}
-	if c.Instrument != nil {
-		rt.transport.Base = c.Instrument(rt.transport.Base)
-	}
-	return rt
+	return s
 }
 
 // hook sets everything up for calls of so many attempts.
@@ -142,8 +146,20 @@ type hook struct {
 // roundTripper is the outermost part: one call is one RoundTrip.
 type roundTripper struct {
 	hook      *hook
-	transport classify.Transport
+	transport transport
 	base      http.RoundTripper
+}
+
+// transport is a Transport of our own, made like somebody else's.
+type transport struct{ classify.Transport }
+
+// take makes t like like, but for where it sends attempts and whom it tells. What like has learned since it was made, such as its own budget, stays with it.
+func (t *transport) take(like *classify.Transport, base http.RoundTripper, observer classify.Observer) {
+	t.Base, t.Observer = base, observer
+	t.Classifier, t.NewBackOff, t.MutateRequest = like.Classifier, like.NewBackOff, like.MutateRequest
+	t.MaxAttempts, t.MaxWait, t.AttemptTimeout = like.MaxAttempts, like.MaxWait, like.AttemptTimeout
+	t.BufferBody, t.IdempotencyKeys, t.ReplayAmbiguous, t.StreamErrors = like.BufferBody, like.IdempotencyKeys, like.ReplayAmbiguous, like.StreamErrors
+	t.Budget, t.Gate = like.Budget, like.Gate
 }
 
 // CloseIdleConnections closes the idle connections of the base, which an instrumentation in between would hide.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -81,15 +82,17 @@ func codeOf(e *errcodes.Entry) string {
 	return string(e.Code)
 }
 
-// Handler puts the request id onto the span of every request, the successful ones too. It stands between the instrumentation that makes the span
-// and [middleware.ErrorWriter.Wrap], or inside of Wrap:
+// Handler puts the request id onto the span of every request, the successful ones too, and the route that a mux inside has chosen, which
+// otelhttp has in names and metrics alone. It stands between the instrumentation that makes the span and [middleware.ErrorWriter.Wrap], or inside of Wrap:
 //
 //	otelhttp.NewHandler(hook.Handler(errs.Wrap(mux)), "api")
+//
+// The second place is the worse one: a panic and what Wrap answers by itself then come too late for the span.
 func (s *Server) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
-			// Outside of Wrap the id is known when the answer has it, however next ends.
 			defer func() {
+				// Outside of Wrap both are known when the answer is there, however next ends.
 				id := middleware.RequestIDFrom(r.Context())
 				if id == "" {
 					id = w.Header().Get("X-Request-Id")
@@ -97,8 +100,19 @@ func (s *Server) Handler(next http.Handler) http.Handler {
 				if id != "" {
 					span.SetAttributes(semconv.HTTPResponseHeader("x-request-id", bounded(id)))
 				}
+				if route := routeOf(r.Pattern); route != "" {
+					span.SetAttributes(semconv.HTTPRoute(route))
+				}
 			}()
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// routeOf returns the path of a pattern, without the method and the host that it may begin with.
+func routeOf(pattern string) string {
+	if i := strings.IndexByte(pattern, '/'); i >= 0 {
+		return pattern[i:]
+	}
+	return ""
 }

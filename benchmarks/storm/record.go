@@ -151,6 +151,7 @@ var views = []view{
 		{"C1: failed %", "C1", "failed %", 2}, {"R: failed %", "R", "failed %", 2},
 		{"W: goodput", "W", "goodput", 1}, {"W: attempts a call", "W", "attempts a call", 2},
 		{"herd: finished", "herd", "finished", 0}, {"herd: attempts", "herd", "attempts", 0},
+		{"herd after quiet traffic: finished", "herd after quiet traffic", "finished", 0}, {"attempts", "herd after quiet traffic", "attempts", 0},
 	}},
 }
 

@@ -29,6 +29,11 @@ const (
 	most     = 70
 )
 
+// granted is the server that a herd meets.
+func granted() *Server {
+	return &Server{Capacity: func(time.Duration) float64 { return 20 }, Depth: 20}
+}
+
 func steady() func(time.Duration) float64 { return func(time.Duration) float64 { return capacity } }
 
 // Run runs one client.
@@ -92,10 +97,9 @@ func Scenarios(l Length) map[string]*Scenario {
 			New: func() *Server {
 				return &Server{Capacity: func(time.Duration) float64 { return 20 }, RefusalCost: 0, Window: time.Minute}
 			}},
-		{Name: "herd", About: "200 callers at once, 20/s granted", Load: Load{Rate: 200, Once: true, For: 10 * time.Second, Finish: 110 * time.Second},
-			New: func() *Server {
-				return &Server{Capacity: func(time.Duration) float64 { return 20 }, Depth: 20}
-			}},
+		{Name: "herd", About: "200 callers at once, 20/s granted", Load: Load{Rate: 200, Once: true, For: 10 * time.Second, Finish: 110 * time.Second}, New: granted},
+		{Name: "herd after quiet traffic", About: "20 of the callers are served, and the others come a tenth of a second later",
+			Load: Load{Rate: 200, Once: true, Quiet: 20, For: 10 * time.Second, Finish: 110 * time.Second}, New: granted},
 	}
 	m := make(map[string]*Scenario, len(list))
 	for _, s := range list {

@@ -18,13 +18,17 @@ type Load struct {
 	Rate int
 	// Processes is how many processes the callers are spread over; 0 means one.
 	Processes int
-	// Once makes each caller call once, all at the same time.
-	Once bool
+	// Once makes each caller call once, all at the same time, but for the first Quiet of them, who call herdLead earlier.
+	Once  bool
+	Quiet int
 	// Deadline is how long each call may take; 0 for as long as it likes.
 	Deadline time.Duration
 	// For is how long, Finish is how long calls have to end afterwards.
 	For, Finish time.Duration
 }
+
+// herdLead is how long the quiet callers of a herd are ahead: long enough for all of them to be served.
+const herdLead = 100 * time.Millisecond
 
 // Result is what one run came to.
 type Result struct {
@@ -72,7 +76,12 @@ func Run(t *testing.T, server *Server, load Load, client Client, seed uint64) *R
 		for i := range load.Rate {
 			call := calls[i%processes]
 			if load.Once {
-				wg.Go(func() { one(call) })
+				wg.Go(func() {
+					if i >= load.Quiet && load.Quiet > 0 {
+						sleepUntil(start.Add(herdLead))
+					}
+					one(call)
+				})
 				continue
 			}
 			phase := time.Duration(random.Int64N(int64(time.Second)))

@@ -78,6 +78,9 @@ func TestPromises(t *testing.T) {
 		{"S", Gated(), []promise{{"goodput", goodput, 0.9 * 0.5, 0.6}}},
 		{"W", Gated(), []promise{{"goodput", goodput, 0.95 * 20, 20}}},
 		{"herd", Gated(), []promise{{"finished", finished, 200, 200}, {"attempts", total, 200, 400}}},
+		{"herd", Parked(), []promise{{"finished", finished, 200, 200}, {"attempts", total, 200, 400}}},
+		{"herd after quiet traffic", Gated(), []promise{{"finished", finished, 200, 200}, {"attempts", total, 200, 400}}},
+		{"herd after quiet traffic", Parked(), []promise{{"finished", finished, 200, 200}, {"attempts", total, 200, 400}}},
 	} {
 		t.Run(tt.scenario+"/"+tt.client.Name, func(t *testing.T) {
 			s := scenarios[tt.scenario]
@@ -101,6 +104,19 @@ func TestPromisesOfChance(t *testing.T) {
 			t.Logf("%s, seed %d: goodput %.4g, promised %.4g", name, seed+1, got, least)
 			require.GreaterOrEqual(t, got, least, "%s, seed %d", name, seed+1)
 		}
+	}
+}
+
+// The waits of a herd are spread by chance, and nobody is to be lost whatever they come to.
+func TestHerds(t *testing.T) {
+	for _, name := range []string{"herd", "herd after quiet traffic"} {
+		s := Scenarios(1)[name]
+		worst := 0.0
+		for seed := range uint64(25) {
+			worst = max(worst, s.Run(t, Gated(), seed+1).AttemptsForAll())
+		}
+		t.Logf("%s: at most %v attempts, promised 400", name, worst)
+		require.LessOrEqual(t, worst, 400.0, name)
 	}
 }
 
@@ -150,7 +166,7 @@ func TestServer(t *testing.T) {
 
 // The sweep measures what users get: with the constants that are built in, the one is the other.
 func TestTuned(t *testing.T) {
-	for name, within := range map[string]float64{"A+": 0.01, "V": 0.01, "R": 0.01, "herd": 0.02} {
+	for name, within := range map[string]float64{"A+": 0.01, "V": 0.01, "R": 0.01, "herd": 0.02, "herd after quiet traffic": 0.02} {
 		s := Scenarios(0.2)[name]
 		tuned, gated := s.Run(t, Tuned(pacing.Tuning{}), 1), s.Run(t, Gated(), 1)
 		require.InEpsilon(t, gated.Finished(), tuned.Finished(), within, name)

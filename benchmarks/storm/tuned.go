@@ -47,7 +47,7 @@ func (p *tuned) RoundTrip(req *http.Request) (*http.Response, error) {
 	} else if call.failed.IsZero() {
 		call.failed = time.Now()
 	}
-	paced := p.gate.Report(req.URL.Host, ticket, outcome)
+	paced := p.gate.Report(req.URL.Host, ticket, outcome) != pacing.Unpaced
 	last := classify.ResendCount(req.Context())+1 >= transportAttempts
 	if retryable && !paced && !last && !p.budget.Take() && resp != nil {
 		resp.Header.Set("X-Should-Retry", "false")

@@ -1,4 +1,5 @@
-// Command chi serves the API of examples/nethttp on chi's router, until interrupted.
+// Command chi serves the API of examples/nethttp on chi's router, until interrupted: with rate limits in Redis where there is one, and with traces and
+// metrics over OTLP where an endpoint is named.
 package main
 
 import (
@@ -16,9 +17,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/errwire/errwire/errcodes"
 	"github.com/errwire/errwire/examples/nethttp/provider"
 	"github.com/errwire/errwire/middleware"
+	"github.com/errwire/errwire/otelhook"
 )
 
 func main() {
@@ -46,8 +50,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "serve on this `address`")
 	dialect := flags.String("dialect", "runbase", "the `vocabulary` of the errors")
+	redisURL := flags.String("redis", "", "count rates in the Redis at this `URL` (default $REDIS_URL; without either, in this process)")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("argument %q is not expected", flags.Arg(0))
+	}
+	if *redisURL == "" {
+		// Not as the flag's default, which -help would print with the password.
+		*redisURL = os.Getenv("REDIS_URL")
 	}
 	var registry *errcodes.Registry
 	var names []string
@@ -60,30 +72,55 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if registry == nil {
 		return fmt.Errorf("dialect %q is not one of %s", *dialect, strings.Join(names, ", "))
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
+	logger := slog.New(&otelhook.LogHandler{Base: slog.NewTextHandler(stderr, nil)})
+	var limiter middleware.Limiter = &middleware.LocalLimiter{Quota: quota}
+	if *redisURL != "" {
+		client, err := newRedis(*redisURL)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = client.Close() }()
+		redis.SetLogger(redisLog{logger})
+		limiter = newRedisLimiter(client, quota, logger)
+	}
+	tr, err := newTracing(ctx)
 	if err != nil {
-		return fmt.Errorf("serve %s: %w", *dialect, err)
+		return err
+	}
+	err = serve(ctx, *addr, stdout, router(&provider.Provider{Errors: &middleware.ErrorWriter{
+		Registry: registry, Logger: logger, Observer: observer(),
+		// What the clients of /v1/messages need, and no other client minds.
+		XAPIKey: true, RequestIDs: middleware.RequestIDs{Short: true},
+	}}, limiter, tr))
+	if err != nil {
+		err = fmt.Errorf("serve %s: %w", *dialect, err)
+	}
+	return errors.Join(err, tr.close(ctx))
+}
+
+// serve serves h on addr until ctx is done; then it lets the requests at work finish, for at most five seconds.
+func serve(ctx context.Context, addr string, stdout io.Writer, h http.Handler) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(stdout, "listening on http://%s\n", l.Addr())
 	srv := &http.Server{
-		Handler: router(&provider.Provider{Errors: &middleware.ErrorWriter{
-			Registry: registry, Logger: slog.New(slog.NewTextHandler(stderr, nil)),
-			// What the clients of /v1/messages need, and no other client minds.
-			XAPIKey: true, RequestIDs: middleware.RequestIDs{Short: true},
-		}}),
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		// So that OPTIONS * reaches the handler and has a request id.
 		DisableGeneralOptionsHandler: true,
 	}
 	stopped := make(chan error, 1)
-	context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		stopped <- srv.Shutdown(grace)
 	})
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", *dialect, err)
+		stop()
+		return err
 	}
 	return <-stopped
 }

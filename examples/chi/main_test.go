@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"maps"
@@ -75,7 +76,7 @@ func TestChiAnswersAsServeMuxDoes(t *testing.T) {
 			}
 			mux := httptest.NewServer(fresh().Handler())
 			defer mux.Close()
-			onChi := httptest.NewServer(router(fresh()))
+			onChi := httptest.NewServer(router(fresh(), &middleware.LocalLimiter{Quota: quota}, nil))
 			defer onChi.Close()
 			for _, name := range slices.Sorted(maps.Keys(requests)) {
 				t.Run(name, func(t *testing.T) {
@@ -132,39 +133,107 @@ func headers(resp *http.Response) http.Header {
 	return h
 }
 
-// Every error that a request can meet has the provider's shape on chi as it has on ServeMux: it is the same table.
+// Every error that a request can meet has the provider's shape on chi as it has on ServeMux: it is the same table, on every way to build a router.
 func TestEveryReachableErrorIsShaped(t *testing.T) {
-	reachable.Test(t, func(routes []reachable.Route) http.Handler {
-		r := chi.NewRouter()
-		for _, route := range routes {
-			if route.Method == "" {
-				r.Handle(route.Path, route.Handler)
-			} else {
-				r.Method(route.Method, route.Path, route.Handler)
-			}
+	add := func(r chi.Router, path string, route reachable.Route) {
+		if route.Method == "" {
+			r.Handle(path, route.Handler)
+		} else {
+			r.Method(route.Method, path, route.Handler)
 		}
-		return r
-	})
+	}
+	for name, build := range map[string]reachable.Router{
+		"flat": func(routes []reachable.Route) http.Handler {
+			r := chi.NewRouter()
+			for _, route := range routes {
+				add(r, route.Path, route)
+			}
+			return r
+		},
+		"groups, inline middlewares and a NotFound of its own": func(routes []reachable.Route) http.Handler {
+			through := func(next http.Handler) http.Handler { return next }
+			r := chi.NewRouter()
+			r.Use(through)
+			r.NotFound(http.NotFound)
+			for i, route := range routes {
+				if i%2 == 0 {
+					r.Group(func(r chi.Router) {
+						r.Use(through)
+						add(r, route.Path, route)
+					})
+				} else {
+					add(r.With(through), route.Path, route)
+				}
+			}
+			return r
+		},
+		"sub-routers and patterns": func(routes []reachable.Route) http.Handler {
+			r := chi.NewRouter()
+			failures := map[string]http.Handler{}
+			for _, route := range routes {
+				if code, ok := strings.CutPrefix(route.Path, "/fail/"); ok {
+					failures[code] = route.Handler
+				} else {
+					r.Route(route.Path, func(r chi.Router) { add(r, "/", route) })
+				}
+			}
+			fail := chi.NewRouter()
+			fail.HandleFunc("/{code}", func(w http.ResponseWriter, r *http.Request) {
+				if h := failures[chi.URLParam(r, "code")]; h != nil {
+					h.ServeHTTP(w, r)
+				}
+			})
+			r.Mount("/fail", fail)
+			return r
+		},
+	} {
+		t.Run(name, func(t *testing.T) { reachable.Test(t, build) })
+	}
 }
 
 func TestServeUntilInterrupted(t *testing.T) {
+	for name, args := range map[string][]string{"rates in the process": nil, "rates in Redis": {"-redis", startMiniredis(t).url}} {
+		t.Run(name, func(t *testing.T) {
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			out, in := io.Pipe()
+			done := make(chan error, 1)
+			go func() { done <- run(ctx, append(args, "-addr", "127.0.0.1:0"), in, io.Discard) }()
+			line, err := bufio.NewReader(out).ReadString('\n')
+			require.NoError(t, err)
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+			url := strings.TrimPrefix(strings.TrimSpace(line), "listening on ")
+			resp, err := client.Get(url + "/nothing")
+			require.NoError(t, err)
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			b, err := errcodes.Runbase().Dialect().Decode(body)
+			require.NoError(t, err)
+			require.Equal(t, "not_found", b.Code)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/models", http.NoBody)
+			require.NoError(t, err)
+			req.Header.Set("Authorization", "Bearer "+good)
+			resp, err = client.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, "500", resp.Header.Get("X-RateLimit-Limit"))
+			require.Equal(t, "499", resp.Header.Get("X-RateLimit-Remaining"))
+			interrupt()
+			require.NoError(t, <-done)
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
-	defer interrupt()
-	out, in := io.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- run(ctx, []string{"-addr", "127.0.0.1:0"}, in, io.Discard) }()
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	resp, err := client.Get(strings.TrimPrefix(strings.TrimSpace(line), "listening on ") + "/nothing")
-	require.NoError(t, err)
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	b, err := errcodes.Runbase().Dialect().Decode(body)
-	require.NoError(t, err)
-	require.Equal(t, "not_found", b.Code)
 	interrupt()
-	require.NoError(t, <-done)
+	require.ErrorContains(t, run(ctx, []string{"extra"}, io.Discard, io.Discard), `argument "extra" is not expected`)
 	require.ErrorContains(t, run(ctx, []string{"-dialect", "x"}, io.Discard, io.Discard), `dialect "x" is not one of runbase, runinfra`)
+	require.ErrorContains(t, run(ctx, []string{"-addr", "nowhere:x"}, io.Discard, io.Discard), "serve runbase: listen")
+	t.Setenv("REDIS_URL", "redis://:hunter2@127.0.0.1:1")
+	var help strings.Builder
+	require.ErrorIs(t, run(ctx, []string{"-help"}, io.Discard, &help), flag.ErrHelp)
+	require.Contains(t, help.String(), "$REDIS_URL")
+	require.NotContains(t, help.String(), "hunter2")
 }

@@ -24,7 +24,6 @@ import (
 	"github.com/errwire/errwire/errcodes"
 	"github.com/errwire/errwire/examples/nethttp/provider"
 	"github.com/errwire/errwire/middleware"
-	"github.com/errwire/errwire/otelhook"
 )
 
 // Exit statuses.
@@ -115,7 +114,7 @@ type server struct {
 // serve starts the API on addr in the vocabulary of r. The caller closes it.
 func serve(ctx context.Context, addr string, r *errcodes.Registry, log *slog.Logger, tr *tracing) (*server, error) {
 	p := &provider.Provider{Errors: &middleware.ErrorWriter{
-		Registry: r, Logger: log, Observer: &otelhook.Server{},
+		Registry: r, Logger: log, Observer: observer(),
 		// What the clients of /v1/messages need, and no other client minds.
 		XAPIKey: true, RequestIDs: middleware.RequestIDs{Short: true},
 	}}

@@ -136,19 +136,22 @@ func operationOf(r *http.Request) string {
 	return ""
 }
 
-// handler makes a span for each request to h. The ErrorWriter inside tells its Observer, an otelhook.Server, what it refused.
+// observer tells the span and the metrics of a request how it was refused.
+func observer() *otelhook.Server {
+	return &otelhook.Server{Label: func(ctx context.Context, kv ...attribute.KeyValue) {
+		if labeler, ok := otelhttp.LabelerFromContext(ctx); ok {
+			labeler.Add(kv...)
+		}
+	}}
+}
+
+// handler makes a span for each request to h, named by its route. The ErrorWriter inside tells its Observer, an otelhook.Server, what it refused.
 func (t *tracing) handler(h http.Handler) http.Handler {
 	if t == nil {
 		return h
 	}
-	return otelhttp.NewHandler(new(otelhook.Server).Handler(h), "provider",
-		otelhttp.WithTracerProvider(t.server), otelhttp.WithMeterProvider(t.serverMeters), otelhttp.WithPropagators(propagation.TraceContext{}),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
-			if r.Pattern != "" {
-				return r.Pattern
-			}
-			return r.Method
-		}))
+	return otelhttp.NewHandler(observer().Handler(h), "provider",
+		otelhttp.WithTracerProvider(t.server), otelhttp.WithMeterProvider(t.serverMeters), otelhttp.WithPropagators(propagation.TraceContext{}))
 }
 
 // keptSpans is a span processor that keeps the spans that have ended.

@@ -3,20 +3,15 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,51 +25,16 @@ type jaeger struct {
 	client         *http.Client
 }
 
-// startJaeger builds Jaeger unless that was done before, and runs it on free ports of loopback until the test ends.
+// startJaeger builds Jaeger unless that was done before, and runs it until the test ends.
 func startJaeger(t *testing.T) *jaeger {
 	t.Helper()
-	env := map[string]string{}
-	cmd := exec.Command("bash", "../../tools/jaeger/jaeger", "run")
-	cmd.Env = cmd.Environ()
-	for _, name := range []string{"JAEGER_QUERY_PORT", "JAEGER_OTLP_PORT", "JAEGER_METRICS_PORT"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close()
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", name, l.Addr().(*net.TCPAddr).Port))
-		require.NoError(t, l.Close())
-	}
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		_ = cmd.Wait()
-	})
-	for lines := bufio.NewScanner(out); len(env) < 4 && lines.Scan(); {
-		name, value, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "=")
-		require.True(t, ok, lines.Text())
-		env[name] = value
-	}
-	require.Len(t, env, 4, "%s", &errs)
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
-		t.Setenv(name, env[name])
-	}
+	env := startBackend(t, "../../tools/jaeger/jaeger", []string{"JAEGER_QUERY_PORT", "JAEGER_OTLP_PORT", "JAEGER_METRICS_PORT"}, 4)
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &jaeger{query: env["JAEGER_QUERY_URL"], metrics: env["JAEGER_METRICS_URL"], client: &http.Client{Transport: tr, Timeout: 10 * time.Second}}
 }
 
-func (j *jaeger) get(t require.TestingT, address string) []byte {
-	resp, err := j.client.Get(address)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", body)
-	return body
-}
+func (j *jaeger) get(t require.TestingT, address string) []byte { return fetch(t, j.client, address) }
 
 // The answer of Jaeger's search, as far as it is of interest.
 type (
@@ -180,6 +140,8 @@ func TestJaeger(t *testing.T) {
 			require.Len(t, servers, 1)
 			require.Equal(t, "server", servers[0].tag("span.kind"))
 			require.Equal(t, serverService, tr.Processes[servers[0].ProcessID].ServiceName)
+			require.NotEmpty(t, servers[0].tag("http.route"))
+			require.Equal(t, a.tag("http.request.method")+" "+servers[0].tag("http.route"), servers[0].OperationName)
 			require.Equal(t, a.tag("http.response.header.x-request-id"), servers[0].tag("http.response.header.x-request-id"))
 			require.Equal(t, a.tag("errwire.category"), servers[0].tag("errwire.category"))
 			if code := a.tag("errwire.error.code"); code != "" {
@@ -233,6 +195,21 @@ func TestJaeger(t *testing.T) {
 	}
 	reportf(t, "found by the request id of the first line: 1, from client and server")
 
+	// What the page says to search for is found.
+	tags := regexp.MustCompile("`((?:errwire|http)\\.[a-z_.-]+)=([^`]+)`").FindAllStringSubmatch(fiveQuestions(t), -1)
+	require.Len(t, tags, 6)
+	for _, tag := range tags {
+		value := tag[2]
+		if strings.HasPrefix(value, `"`) {
+			var err error
+			value, err = strconv.Unquote(value)
+			require.NoError(t, err, value)
+		}
+		found := j.find(t, clientService, map[string]string{tag[1]: strings.ReplaceAll(value, "req_01...", id)})
+		require.NotEmpty(t, found, tag[0])
+	}
+	reportf(t, "all tags of the five questions are found: %d", len(tags))
+
 	var text string
 	names := []string{"errwire_client_operation_duration_seconds", "errwire_client_retries", "errwire_client_retry_delay_seconds"}
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
@@ -246,12 +223,6 @@ func TestJaeger(t *testing.T) {
 	}
 	require.Equal(t, calls, total(t, text, names[0]+"_count"))
 	require.Equal(t, calls-byAttempts[1], total(t, text, names[1]+"_count"))
-}
-
-// reportf prints one line of what docs/tracing.md shows.
-func reportf(t *testing.T, format string, args ...any) {
-	t.Helper()
-	fmt.Fprintf(t.Output(), format+"\n", args...)
 }
 
 // total adds up the samples of a metric in Prometheus' text format.

@@ -17,16 +17,23 @@ import (
 	"github.com/errwire/errwire/classify"
 	"github.com/errwire/errwire/errcodes"
 	"github.com/errwire/errwire/middleware"
-	"github.com/errwire/errwire/otelhook"
 )
 
 // twoCalls makes a call that recovers at the third attempt and one that is given up, through the transport of tr, to a server behind its handler.
 func twoCalls(t *testing.T, tr *tracing) {
 	t.Helper()
-	errs := &middleware.ErrorWriter{Registry: errcodes.Runbase(), Observer: &otelhook.Server{}, Logger: slog.New(slog.DiscardHandler)}
-	asked := 0
-	srv := httptest.NewServer(tr.handler(errs.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		asked++
+	rounds(t, tr, 1, func() {})
+}
+
+// rounds makes the two calls of twoCalls n times, and does what is to be done after each.
+func rounds(t *testing.T, tr *tracing, n int, after func()) {
+	t.Helper()
+	errs := &middleware.ErrorWriter{Registry: errcodes.Runbase(), Observer: observer(), Logger: slog.New(slog.DiscardHandler)}
+	asked := 0 // since the last success
+	api := errs.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodGet {
+			asked++
+		}
 		w.Header().Set("Retry-After-Ms", "20")
 		switch {
 		case r.Method == http.MethodPost:
@@ -34,25 +41,33 @@ func twoCalls(t *testing.T, tr *tracing) {
 		case asked < 3:
 			return &errcodes.Error{Code: errcodes.RateLimited}
 		}
+		asked = 0
 		_, err := io.WriteString(w, "fine")
 		return err
-	})))
+	})
+	mux := http.NewServeMux()
+	mux.Handle("POST /api/v1/runs", api)
+	mux.Handle("GET /api/v1/runs/{id}", api)
+	srv := httptest.NewServer(tr.handler(errs.Wrap(mux)))
 	defer srv.Close()
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
 	client := &http.Client{Transport: tr.transport(&classify.Transport{
-		Base: base, Classifier: &classify.Classifier{Registries: []*errcodes.Registry{errcodes.Runbase()}}, IdempotencyKeys: true,
+		Base: base, Classifier: &classify.Classifier{Registries: []*errcodes.Registry{errcodes.Runbase()}}, IdempotencyKeys: true, Budget: classify.Unlimited{},
 	})}
-	resp, err := client.Get(srv.URL + "/api/v1/runs/run_1")
-	require.NoError(t, err)
-	_, _ = io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	resp, err = client.Post(srv.URL+"/api/v1/runs", "application/json", strings.NewReader("{}"))
-	require.NoError(t, err)
-	_, _ = io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
+	for range n {
+		resp, err := client.Get(srv.URL + "/api/v1/runs/run_1")
+		require.NoError(t, err)
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		resp, err = client.Post(srv.URL+"/api/v1/runs", "application/json", strings.NewReader("{}"))
+		require.NoError(t, err)
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
+		after()
+	}
 }
 
 func TestTracesAreTrees(t *testing.T) {
@@ -66,21 +81,21 @@ func TestTracesAreTrees(t *testing.T) {
 	require.Len(t, ids.FindAllString(out.String(), -1), 5)
 	require.Equal(t, `create_run  give_up, 2 attempts, waited 0.0 s
 ├─ POST  500 server_error
-│  └─ POST  500 internal req
+│  └─ POST /api/v1/runs  500 internal req
 ├─ wait 0.0 s (retry_after)
 ├─ POST, resend 1  500 server_error
-│  └─ POST  500 internal req
+│  └─ POST /api/v1/runs  500 internal req
 └─ give up: max_attempts_of_class
 
 get_run  success, 3 attempts, waited 0.0 s
 ├─ GET  429 rate_limited
-│  └─ GET  429 RATE_LIMITED req
+│  └─ GET /api/v1/runs/{id}  429 RATE_LIMITED req
 ├─ wait 0.0 s (retry_after)
 ├─ GET, resend 1  429 rate_limited
-│  └─ GET  429 RATE_LIMITED req
+│  └─ GET /api/v1/runs/{id}  429 RATE_LIMITED req
 ├─ wait 0.0 s (retry_after)
 └─ GET, resend 2  200
-   └─ GET  200 req
+   └─ GET /api/v1/runs/{id}  200 req
 
 `, ids.ReplaceAllString(out.String(), "req"))
 	for _, s := range tr.spans.ended {

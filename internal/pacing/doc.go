@@ -11,6 +11,10 @@
 // second: a server that refuses one request in fifty by chance is not sent less and less. This is additive
 // increase and multiplicative decrease with the growth of CUBIC (RFC 9438), in attempts per second.
 //
+// How fast to begin is measured: what the server serves in the second after the first refusal. Unless it refuses more meanwhile this says
+// nothing about what it can do, and may be nothing at all, since a crowd that is sent away stays away; so then the rate doubles until
+// something is refused. Callers are told what to expect of it with that in mind: a rate that doubles is not one to refuse a crowd by.
+//
 // Down (a 503 with Retry-After) says that nobody is served. The scope closes until then and reopens with one attempt; when
 // that succeeds it goes on at the rate at which callers arrived in the meantime. While others are served, or if an
 // attempt that left later than the refused one is, the server is not down but sheds load: then it was "slower" after all.

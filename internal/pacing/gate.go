@@ -73,12 +73,12 @@ func (g *Gate) Wait(ctx context.Context, key string, since time.Time) (Ticket, e
 	return sc.wait(ctx, since)
 }
 
-// Report tells the Gate what the attempt with ticket t brought. It returns whether the scope is paced because of it,
-// so that a further attempt of the same call waits for its turn instead of spending a budget.
-func (g *Gate) Report(key string, t Ticket, o Outcome) bool {
+// Report tells the Gate what the attempt with ticket t brought. It returns how a further attempt of the same call is to be made: one that waits
+// for its turn spends no budget.
+func (g *Gate) Report(key string, t Ticket, o Outcome) Pace {
 	failed := o.Kind == Slower || o.Kind == Down && (o.Wait > 0 || g.Park > 0)
 	if !failed && !g.Active() {
-		return false
+		return Unpaced
 	}
 	for range 3 { // a scope may be forgotten between finding and using it
 		sc := t.scope
@@ -86,29 +86,14 @@ func (g *Gate) Report(key string, t Ticket, o Outcome) bool {
 			sc = g.scope(key, failed)
 		}
 		if sc == nil {
-			return false
+			return Unpaced
 		}
-		if paced, ok := sc.report(t, o); ok {
-			return paced
+		if pace, ok := sc.report(t, o); ok {
+			return pace
 		}
 		t = Ticket{}
 	}
-	return false
-}
-
-// Parked reports whether the callers of the scope key are waiting for the end of an outage. A call whose attempt was refused
-// then waits on without end of its own: its attempts are the probes of all, and Park bounds it.
-func (g *Gate) Parked(key string) bool {
-	if !g.Active() {
-		return false
-	}
-	sc := g.scope(key, false)
-	if sc == nil {
-		return false
-	}
-	sc.mu.Lock()
-	defer sc.mu.Unlock()
-	return sc.parked
+	return Unpaced
 }
 
 // scope finds a scope, or makes it.

@@ -34,6 +34,17 @@ func waiting(g *Gate) int {
 	return sc.waiting()
 }
 
+// parked reports whether the callers of a scope wait for the end of an outage.
+func parked(g *Gate, k string) bool {
+	sc := g.scope(k, false)
+	if sc == nil {
+		return false
+	}
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	return sc.parked
+}
+
 // remembered returns the keys of the scopes, in order.
 func remembered(g *Gate) []string {
 	g.mu.RLock()
@@ -44,10 +55,13 @@ func remembered(g *Gate) []string {
 // activate brings a scope to a rate per second: it takes the second of measuring.
 func activate(t *testing.T, g *Gate, rate int) {
 	t.Helper()
-	require.True(t, g.Report(key, Ticket{}, Outcome{Kind: Slower, Wait: time.Second, Err: errServer}))
+	require.Equal(t, Paced, g.Report(key, Ticket{}, Outcome{Kind: Slower, Wait: time.Second, Err: errServer}))
 	for range rate {
 		g.Report(key, Ticket{}, Outcome{Kind: OK})
 	}
+	ticket, err := g.Wait(context.Background(), key, time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, Paced, g.Report(key, ticket, Outcome{Kind: Slower, Wait: time.Second, Err: errServer}), "it serves no more than that")
 	<-time.After(time.Second)
 	sc := g.scopes[key]
 	sc.mu.Lock()
@@ -59,7 +73,7 @@ func activate(t *testing.T, g *Gate, rate int) {
 // shut closes a scope.
 func shut(t *testing.T, g *Gate, wait time.Duration) {
 	t.Helper()
-	require.True(t, g.Report(key, Ticket{}, Outcome{Kind: Down, Wait: wait, Err: errServer}))
+	require.NotEqual(t, Unpaced, g.Report(key, Ticket{}, Outcome{Kind: Down, Wait: wait, Err: errServer}))
 }
 
 func shutForAMinute(t *testing.T, g *Gate) {
@@ -84,7 +98,7 @@ func TestGateInactive(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, ticket)
 		for _, o := range []Outcome{{Kind: OK}, {Kind: Unknown}, {Kind: Down}, {}} {
-			require.False(t, g.Report(key, ticket, o))
+			require.Equal(t, Unpaced, g.Report(key, ticket, o))
 		}
 	}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
@@ -351,13 +365,13 @@ func TestGatePark(t *testing.T) {
 			<-time.After(20 * time.Millisecond) // 50 a second
 		}
 		require.Less(t, probes.Load(), int32(5+21), "five to see that it is down, then one a second")
-		require.True(t, g.Parked(key))
-		require.False(t, g.Parked("other"))
+		require.True(t, parked(g, key))
+		require.False(t, parked(g, "other"))
 		up.Store(true)
 		began := time.Now()
 		wg.Wait()
 		require.InDelta(t, 20, time.Since(began).Seconds(), 6, "as fast as they came")
-		require.False(t, g.Parked(key))
+		require.False(t, parked(g, key))
 		end(t, g)
 	})
 }
@@ -413,7 +427,7 @@ func TestGateScopesAreBounded(t *testing.T) {
 			wg.Go(func() { g.Wait(ctx, k, time.Time{}) })
 		}
 		synctest.Wait()
-		require.False(t, g.Report("10", Ticket{}, slower))
+		require.Equal(t, Unpaced, g.Report("10", Ticket{}, slower))
 		require.Equal(t, []string{"7", "8", "9"}, remembered(g))
 		ticket, err := g.Wait(ctx, "10", time.Time{})
 		require.NoError(t, err)
@@ -423,7 +437,7 @@ func TestGateScopesAreBounded(t *testing.T) {
 
 		// A ticket of a scope that is gone still counts for the one that took its place.
 		old := Ticket{scope: &scope{gate: g, gone: true}, seq: 5}
-		require.True(t, g.Report("11", old, slower))
+		require.Equal(t, Paced, g.Report("11", old, slower))
 		require.Contains(t, remembered(g), "11")
 		end(t, g)
 	})
@@ -436,7 +450,7 @@ func TestGateOtherScopesAreFree(t *testing.T) {
 		ticket, err := g.Wait(context.Background(), "other", time.Time{})
 		require.NoError(t, err)
 		require.Zero(t, ticket)
-		require.False(t, g.Report("other", ticket, Outcome{Kind: OK}))
+		require.Equal(t, Unpaced, g.Report("other", ticket, Outcome{Kind: OK}))
 		require.Len(t, remembered(g), 1)
 		end(t, g)
 	})

@@ -13,6 +13,16 @@ const (
 	Down                // refused for everybody: a 503, or no connection
 )
 
+// Pace says how a further attempt of the same call is to be made. Its zero value is Unpaced.
+type Pace uint8
+
+// The paces.
+const (
+	Unpaced Pace = iota // after the wait, out of a budget: nothing else bounds it
+	Paced               // after the wait, and then when the Gate lets it through
+	Parked              // when the Gate lets it through: it waits for the end of an outage, and may be the probe of all who do
+)
+
 // Outcome is what an attempt brought.
 type Outcome struct {
 	// Kind is what it tells.

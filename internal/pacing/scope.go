@@ -135,11 +135,11 @@ func (sc *scope) leave(ctx context.Context, w *waiter) (Ticket, error) {
 }
 
 // report returns false as its second result if the scope is gone.
-func (sc *scope) report(t Ticket, o Outcome) (bool, bool) {
+func (sc *scope) report(t Ticket, o Outcome) (Pace, bool) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	if sc.gone {
-		return false, false
+		return Unpaced, false
 	}
 	now := time.Now()
 	if o.Kind == Slower || o.Kind == Down {
@@ -148,10 +148,10 @@ func (sc *scope) report(t Ticket, o Outcome) (bool, bool) {
 	if o.Kind == OK && t.scope == sc {
 		sc.answered(now.Sub(sc.epoch) - t.left)
 	}
-	paced := sc.state.report(now, t.seq, o)
+	pace := sc.state.report(now, t.seq, o)
 	sc.release(now)
 	sc.arm(now)
-	return paced, true
+	return pace, true
 }
 
 // release lets go whose turn it is, and refuses who waited too long.

@@ -32,6 +32,8 @@ const (
 	fullCut = 0.1
 	// maxRate bounds the rate, per second.
 	maxRate = 1e6
+	// longestAnswer bounds what is believed of how long an answer takes.
+	longestAnswer = time.Hour
 	// minRate bounds the floor: a server may ask for a longer wait than a minute, but nobody is paced that slowly.
 	minRate = 1.0 / 60
 )
@@ -131,6 +133,7 @@ func (s *state) answered(took time.Duration) {
 	if took < 0 {
 		return
 	}
+	took = min(took, longestAnswer)
 	if s.took == 0 {
 		s.took, s.spread = took, took/2
 		return
@@ -174,8 +177,9 @@ func (s *state) turn(now time.Time) time.Time {
 	}
 }
 
-// expect returns when the turn of a caller with ahead others before it is to be expected. It is an estimate: growth is not
-// foreseen, except after an outage.
+// expect returns when the turn of a caller with ahead others before it is to be expected. It is an estimate. Once the server has
+// shown what it can do, growth is not foreseen: the rate is as good as any. In a slow start it says nothing about capacity yet, and its
+// doubling is: or most of a crowd would be refused by a rate that lasts for a second.
 func (s *state) expect(now, turn time.Time, ahead int) time.Time {
 	if ahead == 0 {
 		return turn
@@ -186,6 +190,8 @@ func (s *state) expect(now, turn time.Time, ahead int) time.Time {
 		return turn // whatever is said here would be a guess
 	case s.mode == closed, s.reopening:
 		rate = s.demand(now)
+	case s.mode == pacing && s.slowStart:
+		return turn.Add(seconds(min(s.slowStartOf(turn, ahead), 1e8)))
 	case s.mode == pacing:
 		rate = s.rate()
 	}
@@ -193,6 +199,28 @@ func (s *state) expect(now, turn time.Time, ahead int) time.Time {
 		return turn
 	}
 	return turn.Add(seconds(min(float64(ahead)/rate, 1e8)))
+}
+
+// slowStartOf returns how many seconds after turn, at which the next caller leaves, the one behind n others does if nothing is
+// refused: what take is going to do, n times over.
+func (s *state) slowStartOf(turn time.Time, n int) float64 {
+	d := s.l.tuning.Doubling.Seconds()
+	most := s.slowStartEnd()
+	rate, gap, took := s.rate(), turn.Sub(s.lastTurn).Seconds(), 0.0
+	left := float64(n)
+	for ; left > 0 && rate < min(most, 8/d); left-- {
+		pause := 1 / rate
+		took += pause
+		rate = min(rate*math.Exp2(max(min(gap, 2*pause, 1), 0)/d), most)
+		gap = pause
+	}
+	// From here on the steps are so small that the sum is as good as the integral.
+	if rate < most && left > 0 {
+		doubling := min(left, (most-rate)*d/math.Ln2)
+		took += d * math.Log2(1+doubling*math.Ln2/(rate*d))
+		left -= doubling
+	}
+	return took + left/most
 }
 
 // take accounts for one caller that leaves; queued says that it waited for its turn. It returns the number of the attempt.
@@ -249,20 +277,26 @@ func (s *state) tick(now time.Time) {
 	}
 }
 
-// report takes in what attempt seq brought. It returns whether the scope paces the attempt that may follow it.
-func (s *state) report(now time.Time, seq uint64, o Outcome) bool {
+// report takes in what attempt seq brought. It returns how the attempt that may follow it is to be made.
+func (s *state) report(now time.Time, seq uint64, o Outcome) Pace {
 	s.tick(now)
 	switch o.Kind {
 	case OK:
 		s.succeeded(now, seq)
 	case Slower:
 		s.refused(now, seq, o.Wait)
-		return true
+		return Paced
 	case Down:
-		return s.down(now, seq, o.Wait)
+		if !s.down(now, seq, o.Wait) {
+			return Unpaced
+		}
+		if s.parked && (s.mode == closed || s.reopening) {
+			return Parked
+		}
+		return Paced
 	case Unknown:
 	}
-	return false
+	return Unpaced
 }
 
 func (s *state) succeeded(now time.Time, seq uint64) {
@@ -272,7 +306,7 @@ func (s *state) succeeded(now time.Time, seq uint64) {
 		s.base, s.grown, s.slowStart, s.ceiling = s.rate(), 0, true, s.rowRate*s.l.tuning.Decrease
 	}
 	s.streak, s.row = 0, 0
-	s.alive = s.alive || s.mode != closed && fresh
+	s.alive = s.alive || fresh
 	s.share.note(now, s.noted(), s.window()).served++
 	switch {
 	case s.mode == measuring:
@@ -296,7 +330,7 @@ func (s *state) refused(now time.Time, seq uint64, wait time.Duration) {
 	s.shed(now, seq, wait)
 }
 
-// down is a 503 or a connection that did not come about.
+// down is a 503 or a connection that did not come about. It returns whether what follows waits for its turn.
 func (s *state) down(now time.Time, seq uint64, wait time.Duration) bool {
 	s.lastRefusal = now
 	if s.streak == 0 {
@@ -443,7 +477,9 @@ func (s *state) measured(now time.Time) {
 	rate := float64(s.ok) / elapsed
 	// As if all of that rate had been served, since it is what was.
 	s.share = meter{from: s.since, mid: now, last: now, old: portion{served: s.ok, area: rate * elapsed}}
-	s.pace(now, rate, s.ok < enough/2)
+	// Unless something that left in the meantime was refused as well, this is not all that the server can do; and when a crowd
+	// is refused at once, nothing left at all, since everybody stays away for as long as was stated.
+	s.pace(now, rate, s.ok < enough/2 || s.refuse == 0)
 }
 
 // slower cuts the rate.
@@ -461,6 +497,10 @@ func (s *state) slower(now time.Time) {
 		cut = max(cut, min(rate, s.share.kept(now, rate)))
 	}
 	grown := time.Duration(0)
+	if s.slowStart {
+		// What was served while the rate doubled tells nothing about the rate that it has come to.
+		s.share = meter{from: now, mid: now, last: now}
+	}
 	if s.mode == pacing && !s.slowStart && !s.reopening {
 		// A small cut leaves growth most of its pace: what is refused by chance should not hold it back.
 		grown = time.Duration(float64(s.grown) * max(1-(1-cut/rate)/fullCut, 0))
@@ -491,10 +531,7 @@ func (s *state) rate() float64 {
 	grown := s.grown.Seconds()
 	if s.slowStart {
 		rate := s.base * math.Exp2(grown/t.Doubling.Seconds())
-		if s.ceiling > 0 {
-			rate = min(rate, max(s.ceiling, s.base))
-		}
-		return min(rate, maxRate)
+		return min(rate, s.slowStartEnd())
 	}
 	growth := t.Increase * grown
 	switch {
@@ -506,6 +543,14 @@ func (s *state) rate() float64 {
 		growth *= 1 + x*x/3
 	}
 	return min(s.base*(1+growth), maxRate)
+}
+
+// slowStartEnd returns the rate up to which a slow start goes if nothing is refused.
+func (s *state) slowStartEnd() float64 {
+	if s.ceiling > 0 {
+		return min(max(s.ceiling, s.base), maxRate)
+	}
+	return maxRate
 }
 
 // floor returns the lowest rate: a share of one attempt per wait that the server states itself.

@@ -36,16 +36,18 @@ func (s *script) send(t *testing.T, at float64) uint64 {
 // pacedAt brings the state to a rate, which it was measured to serve until second at.
 func (s *script) pacedAt(t *testing.T, rate int, at float64) {
 	t.Helper()
-	require.True(t, s.report(s.at(at-1), 0, Outcome{Kind: Slower, Wait: time.Second}))
+	require.Equal(t, Paced, s.report(s.at(at-1), 0, Outcome{Kind: Slower, Wait: time.Second}))
 	for i := range rate {
 		s.report(s.at(at-1+float64(i)/float64(rate)), 0, Outcome{Kind: OK})
 	}
+	require.Equal(t, Paced, s.say(at-0.01, s.send(t, at-0.02), Slower, time.Second), "and no more")
 	s.tick(s.at(at))
 	require.Equal(t, pacing, s.mode)
+	require.False(t, s.slowStart)
 	require.InDelta(t, rate, s.rate(), 1e-6)
 }
 
-func (s *script) say(at float64, seq uint64, kind Kind, wait time.Duration) bool {
+func (s *script) say(at float64, seq uint64, kind Kind, wait time.Duration) Pace {
 	return s.report(s.at(at), seq, Outcome{Kind: kind, Wait: wait})
 }
 
@@ -54,7 +56,7 @@ func TestMeasuring(t *testing.T) {
 	s := newScript(limits{})
 	require.Equal(t, watching, s.mode)
 	s.say(0, 0, OK, 0)
-	require.True(t, s.say(0, 0, Slower, time.Second))
+	require.Equal(t, Paced, s.say(0, 0, Slower, time.Second))
 	require.Equal(t, measuring, s.mode)
 	for range firstAttempts {
 		s.send(t, 0.1)
@@ -69,6 +71,42 @@ func TestMeasuring(t *testing.T) {
 	require.Equal(t, pacing, s.mode)
 	require.InDelta(t, 1, s.rate(), 1e-9, "one success in a second")
 	require.True(t, s.slowStart, "which is hardly a measurement")
+}
+
+// What is served is all that the server can do only if it refused something at the same time.
+func TestMeasuredWithoutRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		served    int // of those that left before the first refusal
+		sent      int // since, and all served
+		refused   int // since
+		rate      float64
+		slowStart bool
+	}{
+		{"nothing was tried and nothing came back", 0, 0, 0, 0.5, true},
+		{"nothing was tried", 20, 0, 0, 20, true},
+		{"everything was served", 20, 30, 0, 50, true},
+		{"something was refused", 20, 30, 1, 50, false},
+		{"too little was served", 2, 2, 1, 4, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(limits{})
+			s.say(0, 0, Slower, time.Second)
+			for range tt.served {
+				s.say(0.05, 0, OK, 0)
+			}
+			for range tt.sent {
+				s.say(0.5, s.send(t, 0.5), OK, 0)
+			}
+			for range tt.refused {
+				s.say(0.6, s.send(t, 0.6), Slower, time.Second)
+			}
+			s.tick(s.at(1))
+			require.Equal(t, pacing, s.mode)
+			require.InDelta(t, tt.rate, s.rate(), 1e-9)
+			require.Equal(t, tt.slowStart, s.slowStart)
+		})
+	}
 }
 
 func TestMeasuringEndsWithEnough(t *testing.T) {
@@ -109,7 +147,7 @@ func TestCut(t *testing.T) {
 				old: portion{served: tt.served, area: 40}, cur: portion{refused: tt.refused, area: 40},
 			}
 			seq := s.send(t, 20)
-			require.True(t, s.say(20, seq, Slower, time.Second))
+			require.Equal(t, Paced, s.say(20, seq, Slower, time.Second))
 			require.InDelta(t, tt.want, s.rate(), 1e-6)
 			require.False(t, s.turn(s.at(20)).After(s.at(20).Add(seconds(1/s.rate()))), "the next turn follows the new rate")
 		})
@@ -266,6 +304,71 @@ func TestSlowStart(t *testing.T) {
 	require.Less(t, s.rate(), before)
 }
 
+// A slow start that is refused ends where the server is, and not where the rate has been: what was served on the way up does not
+// hold the cuts up.
+func TestSlowStartRefused(t *testing.T) {
+	s := newScript(limits{})
+	s.say(0, 0, Slower, time.Second)
+	s.tick(s.at(1))
+	at := s.at(1)
+	for s.rate() < 80 {
+		at = later(s.turn(at), at)
+		s.report(at, s.take(at, true), Outcome{Kind: OK})
+	}
+	rates := []float64{s.rate()}
+	for range 4 {
+		at = s.turn(at)
+		s.report(at, s.take(at, true), Outcome{Kind: Slower, Wait: time.Second})
+		rates = append(rates, s.rate())
+	}
+	require.False(t, s.slowStart)
+	for i, rate := range rates[1:] {
+		require.InEpsilon(t, 0.7, rate/rates[i], 0.05, "%v", rates)
+	}
+}
+
+// In a slow start a turn is foreseen to come when it does come, if nothing is refused.
+func TestExpectInSlowStart(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		stated  time.Duration
+		rate    float64 // 0: the floor
+		ceiling float64
+	}{
+		{"from the floor", time.Second, 0, 0},
+		{"from the floor of a server that states a minute", time.Minute, 0, 0},
+		{"from ten", time.Second, 10, 0},
+		{"from a thousand", time.Second, 1000, 0},
+		{"up to a ceiling", time.Second, 2, 40},
+		{"up to a ceiling among the first", time.Second, 0, 3},
+		{"at its ceiling", time.Second, 40, 40},
+		{"above its ceiling", time.Second, 40, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(limits{})
+			s.stated = tt.stated
+			s.pace(s.at(0), tt.rate, true)
+			s.ceiling = tt.ceiling
+			s.take(s.at(0), false)
+			now := s.at(0)
+			const callers = 1000
+			expected := make([]time.Time, callers)
+			for ahead := range expected {
+				expected[ahead] = s.expect(now, s.turn(now), ahead)
+			}
+			for ahead, want := range expected {
+				now = s.turn(now)
+				foreseen, came := want.Sub(s.start).Seconds(), now.Sub(s.start).Seconds()
+				require.LessOrEqual(t, came, 1.02*foreseen+0.02, "behind %d", ahead)
+				if s.slowStart { // what comes after a ceiling is growth that is not foreseen
+					require.GreaterOrEqual(t, came, 0.98*foreseen-0.02, "behind %d", ahead)
+				}
+				s.take(now, true)
+			}
+		})
+	}
+}
+
 func TestTurnsKeepTheirDistance(t *testing.T) {
 	s := newScript(limits{})
 	s.pacedAt(t, 10, 10)
@@ -335,7 +438,7 @@ func TestArrive(t *testing.T) {
 // A 503 with a Retry-After closes; then one attempt goes, and when it succeeds the rest at the rate at which they came.
 func TestClose(t *testing.T) {
 	s := newScript(limits{})
-	require.True(t, s.say(0, 0, Down, 10*time.Second))
+	require.Equal(t, Paced, s.say(0, 0, Down, 10*time.Second))
 	require.Equal(t, closed, s.mode)
 	require.Equal(t, Closed, s.arrive(s.at(1), time.Time{}, 0, 0, time.Time{}).reason, "nine seconds are too long to wait")
 	require.Zero(t, s.arrive(s.at(1), s.at(0), 0, 0, time.Time{}).reason, "but not for a call that has had its first attempt")
@@ -360,14 +463,15 @@ func TestCloseAgain(t *testing.T) {
 		s.arrive(s.at(float64(i)/100), time.Time{}, 0, 0, time.Time{})
 	}
 	first := s.send(t, 1)
-	require.True(t, s.say(1.01, first, Down, 2*time.Second), "it is still down")
+	require.Equal(t, Paced, s.say(1.01, first, Down, 2*time.Second), "it is still down")
 	require.Equal(t, closed, s.mode)
 	require.Equal(t, s.at(3.01), s.until)
 	require.Equal(t, s.at(0), s.closedAt, "it is one outage")
 	s.say(1.5, 0, Down, 5*time.Second)
 	require.Equal(t, s.at(3.01), s.until, "an answer to what left before says nothing")
 	second := s.send(t, 3.01)
-	require.False(t, s.say(3.02, 0, Down, 0) && s.mode == closed)
+	s.say(3.02, 0, Down, 0)
+	require.NotEqual(t, closed, s.mode)
 	s.say(3.05, second, OK, 0)
 	require.Equal(t, pacing, s.mode)
 	require.InDelta(t, 102/3.05, s.rate(), 1)
@@ -380,7 +484,7 @@ func TestReopenSlower(t *testing.T) {
 	for i := range 1000 {
 		s.arrive(s.at(float64(i)/100), time.Time{}, 0, 0, time.Time{})
 	}
-	require.True(t, s.say(10.01, s.send(t, 10), Slower, time.Second))
+	require.Equal(t, Paced, s.say(10.01, s.send(t, 10), Slower, time.Second))
 	require.False(t, s.reopening)
 	require.InDelta(t, 70, s.rate(), 1)
 }
@@ -408,12 +512,24 @@ func TestShed(t *testing.T) {
 	s.say(11, s.send(t, 11), OK, 0)
 	for i := range 4 {
 		at := 12 + float64(i)
-		require.True(t, s.say(at, s.send(t, at), Down, 30*time.Second))
+		require.Equal(t, Paced, s.say(at, s.send(t, at), Down, 30*time.Second))
 		require.Equal(t, pacing, s.mode)
 		require.Less(t, s.rate(), 100.0)
 	}
 	s.say(20, s.send(t, 20), Down, 30*time.Second)
 	require.Equal(t, closed, s.mode, "five in a row and nothing between")
+}
+
+// Nor is one that has served the probe.
+func TestShedAfterAProbe(t *testing.T) {
+	for _, park := range []time.Duration{0, time.Minute} {
+		s := newScript(limits{park: park})
+		s.say(0, 0, Down, 5*time.Second)
+		require.Equal(t, closed, s.mode)
+		s.say(5.1, s.send(t, 5), OK, 0)
+		require.Equal(t, Paced, s.say(7, s.send(t, 7), Down, 5*time.Second))
+		require.Equal(t, pacing, s.mode)
+	}
 }
 
 // A window that is used up refuses everybody until the next: the rate of before is right then, not what is left of it.
@@ -440,13 +556,13 @@ func TestWindow(t *testing.T) {
 func TestPark(t *testing.T) {
 	s := newScript(limits{park: time.Minute})
 	for i := range 4 {
-		require.False(t, s.say(float64(i)/100, s.send(t, float64(i)/100), Down, 0))
+		require.Equal(t, Unpaced, s.say(float64(i)/100, s.send(t, float64(i)/100), Down, 0))
 	}
 	s.say(0.045, 0, OK, 0)
 	require.Equal(t, watching, s.mode)
 	for i := range 5 {
 		at := 0.05 + float64(i)/100
-		require.Equal(t, i == 4, s.say(at, s.send(t, at), Down, 0))
+		require.Equal(t, map[bool]Pace{true: Parked}[i == 4], s.say(at, s.send(t, at), Down, 0))
 	}
 	require.Equal(t, closed, s.mode)
 	require.True(t, s.parked)
@@ -454,10 +570,11 @@ func TestPark(t *testing.T) {
 		require.Zero(t, s.arrive(s.at(0.1+float64(i)/100), time.Time{}, i, i, time.Time{}).reason)
 	}
 	require.Equal(t, s.at(61), s.limit(s.at(1), time.Time{}), "as long as they may be parked")
+	require.Equal(t, Paced, s.say(1, 0, Slower, 0), "left before, and is no probe")
 	for i := range 3 {
 		now := s.turn(s.at(1))
 		require.WithinDuration(t, s.at(1.09+float64(i)), now, time.Microsecond, "one probe a second")
-		require.True(t, s.say(now.Sub(s.start).Seconds()+0.005, s.take(now, true), Down, 0))
+		require.Equal(t, Parked, s.say(now.Sub(s.start).Seconds()+0.005, s.take(now, true), Down, 0))
 	}
 	seq := s.take(s.at(4.09), true)
 	s.say(4.14, seq, OK, 0)

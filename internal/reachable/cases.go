@@ -33,6 +33,7 @@ type reachable struct {
 	param        string
 	status       int    // of an answer that passes
 	answer       string // of one that passes, or the half of one that is aborted
+	wait         string // Retry-After, if it is not that of the row
 	check        func(t *testing.T, res *http.Response)
 }
 
@@ -91,6 +92,11 @@ func cases(reg *errcodes.Registry) []reachable {
 		{name: "body that stops coming", method: post, path: "/slow-body", header: good, length: 100, code: errcodes.RequestTimeout,
 			body: func() io.Reader { return &half{Reader: strings.NewReader(`{"model":`), closed: make(chan struct{})} }},
 
+		{name: "chat without a model", method: post, path: "/chat", body: text(`{"messages":[]}`), header: good, code: errcodes.MissingModel, param: "model"},
+		{name: "chat without messages", method: post, path: "/chat", body: text(`{"model":"m","messages":{}}`), header: good,
+			code: errcodes.MissingInput, param: "messages"},
+		{name: "chat without balance", method: post, path: "/chat", body: text(`{"model":"m","messages":[]}`), header: good, code: errcodes.InsufficientBalance},
+
 		// The key and the address.
 		{name: "no key and bad JSON", method: post, path: "/runs", body: text(`{`), code: errcodes.MissingAPIKey},
 		{name: "bare scheme", method: post, path: "/runs", header: bearer("Bearer"), code: errcodes.MissingAPIKey},
@@ -106,6 +112,7 @@ func cases(reg *errcodes.Registry) []reachable {
 		{name: "no such method", method: "BREW", path: "/runs", code: errcodes.MethodNotAllowed},
 
 		// Limits.
+		{name: "rate", method: post, path: "/rate", header: good, code: errcodes.RateLimited, wait: "2", check: rated},
 		{name: "shed", method: post, path: "/shed", code: errcodes.Unavailable},
 		{name: "no first byte", method: post, path: "/late", code: errcodes.Timeout},
 		{name: "no first byte, with a body", method: post, path: "/late", body: text("{}"), code: errcodes.Timeout},
@@ -137,6 +144,13 @@ func cases(reg *errcodes.Registry) []reachable {
 func allow(t *testing.T, res *http.Response) {
 	t.Helper()
 	require.Equal(t, "POST", res.Header.Get("Allow"))
+}
+
+func rated(t *testing.T, res *http.Response) {
+	t.Helper()
+	require.Equal(t, "500", res.Header.Get("X-RateLimit-Limit"))
+	require.Equal(t, "0", res.Header.Get("X-RateLimit-Remaining"))
+	require.Equal(t, "2000000000", res.Header.Get("X-RateLimit-Reset"))
 }
 
 func fresh(t *testing.T, res *http.Response) {

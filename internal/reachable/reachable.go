@@ -216,8 +216,12 @@ func (s *server) requireShaped(t *testing.T, c *reachable, res *http.Response, b
 	require.Equal(t, "no-store", h.Get("Cache-Control"))
 	require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
 	require.Equal(t, row.Status == http.StatusUnauthorized, h.Get("Www-Authenticate") == "Bearer")
-	require.Equal(t, retryAfter(c.code), h.Get("Retry-After"))
-	want := ""
+	want := c.wait
+	if want == "" {
+		want = retryAfter(c.code)
+	}
+	require.Equal(t, want, h.Get("Retry-After"))
+	want = ""
 	if vetoed(reg.Name(), c.method, c.code) {
 		want = "false"
 	}

@@ -55,6 +55,9 @@ func Handler(ew *middleware.ErrorWriter, router Router, begun chan<- struct{}) h
 	body := ew.RequireJSON(middleware.JSONRules{Limit: BodyLimit, Fields: []middleware.JSONField{
 		{Name: "model", Kind: middleware.JSONString}, {Name: "input", Kind: middleware.JSONObject},
 	}})
+	chat := ew.RequireJSON(middleware.JSONRules{Fields: []middleware.JSONField{
+		{Name: "model", Kind: middleware.JSONString}, {Name: "messages", Kind: middleware.JSONArray},
+	}})
 	limit := func(limits middleware.Timeout, h http.Handler) http.Handler { return ew.Timeout(limits)(h) }
 	wait := ew.Handler(func(_ http.ResponseWriter, r *http.Request) error {
 		<-r.Context().Done()
@@ -62,6 +65,8 @@ func Handler(ew *middleware.ErrorWriter, router Router, begun chan<- struct{}) h
 	})
 	routes := []Route{
 		{Method: http.MethodPost, Path: "/runs", Handler: auth(body(ew.Handler(createRun)))},
+		{Method: http.MethodPost, Path: "/chat", Handler: auth(chat(refuse(errcodes.InsufficientBalance)))},
+		{Path: "/rate", Handler: auth(ew.LimitRate(middleware.RateRules{Limiter: spent{}})(refuse(errcodes.Internal)))},
 		{Path: "/shed", Handler: ew.LimitConcurrency(0)(refuse(errcodes.Internal))},
 		{Path: "/ip", Handler: ew.AllowIP(middleware.IPRules{Allow: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2}), 24)}})(refuse(errcodes.Internal))},
 		{Path: "/panic", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("canary in the panic") })},
@@ -110,6 +115,13 @@ func Handler(ew *middleware.ErrorWriter, router Router, begun chan<- struct{}) h
 		routes = append(routes, Route{Path: "/fail/" + string(row.Code), Handler: refuse(row.Code)})
 	}
 	return ew.Wrap(router(routes))
+}
+
+// spent is the limiter of a key that has to wait.
+type spent struct{}
+
+func (spent) Take(context.Context, *middleware.RateQuery) (middleware.RateState, error) {
+	return middleware.RateState{Refused: true, Limit: 500, Reset: time.Unix(2e9, 0), RetryAfter: 1500 * time.Millisecond}, nil
 }
 
 func createRun(w http.ResponseWriter, r *http.Request) error {

@@ -70,6 +70,88 @@ func TestDo(t *testing.T) {
 	})
 }
 
+// An SDK whose HTTP client goes through Policy.Transport shows the attempts as a Transport does, the requests of one operation as siblings.
+func TestDoShowsTheAttempts(t *testing.T) {
+	for name, setup := range instrumentations() {
+		t.Run(name, func(t *testing.T) {
+			tel, hook := setup()
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{
+					{status: 503, header: map[string]string{"X-Request-Id": "req_1"}, body: `{"error":{"code":"overloaded","message":"secret text"}}`},
+					{status: 201}, {status: 200, header: map[string]string{"X-Request-Id": "req_3"}, body: "fine"},
+				}}
+				p := hook.Policy(&classify.Policy{Signal: signal})
+				client := &http.Client{Transport: p.Transport(s)}
+				get := func(ctx context.Context) error {
+					resp, err := client.Do(request(t, ctx, http.MethodGet, target+"?sig=s3cr3t"))
+					if err != nil {
+						return err
+					}
+					defer resp.Body.Close()
+					_, _ = io.Copy(io.Discard, resp.Body)
+					if resp.StatusCode >= 400 {
+						return &sdkError{resp.StatusCode}
+					}
+					return nil
+				}
+				_, err := otelhook.Do(t.Context(), p, func(ctx context.Context) (int, error) {
+					if err := get(ctx); err != nil {
+						return 0, err
+					}
+					return 0, get(ctx)
+				})
+				require.NoError(t, err)
+				tel.balanced(t)
+				outer, attempts := tel.outer()[0], tel.attempts()
+				require.Len(t, attempts, 3)
+				for i, a := range attempts {
+					require.Equal(t, outer.SpanContext().SpanID(), a.Parent().SpanID())
+					require.Contains(t, s.headers[i].Get("Traceparent"), a.SpanContext().SpanID().String())
+					require.NotContains(t, a.attrs()["url.full"], "s3cr3t")
+				}
+				require.Equal(t, "overloaded", attempts[0].attrs()["errwire.error.code"])
+				require.Equal(t, []string{"req_1"}, attempts[0].attrs()["http.response.header.x-request-id"])
+				require.NotContains(t, attempts[0].attrs(), "http.request.resend_count")
+				require.EqualValues(t, 1, attempts[1].attrs()["http.request.resend_count"])
+				require.EqualValues(t, 1, attempts[2].attrs()["http.request.resend_count"])
+				require.EqualValues(t, 2, outer.attrs()["errwire.retry.attempts"], "two operations, three requests")
+
+				// Outside of a call there is nothing to belong to.
+				require.NoError(t, get(t.Context()))
+				tel.balanced(t)
+				require.Equal(t, hook.Instrument != nil, len(tel.attempts()) == 4)
+			})
+		})
+	}
+}
+
+func TestDoPanicsInARequest(t *testing.T) {
+	tel := newTelemetry()
+	p := tel.client().Policy(nil)
+	client := p.Transport(&fakeServer{script: []answer{{panics: "boom"}}})
+	require.PanicsWithValue(t, "boom", func() {
+		_, _ = otelhook.Do(t.Context(), p, func(ctx context.Context) (*http.Response, error) {
+			return client.RoundTrip(request(t, ctx, http.MethodGet, target))
+		})
+	})
+	tel.balanced(t)
+	require.EqualValues(t, 1, tel.outer()[0].attrs()["errwire.retry.attempts"])
+	require.Equal(t, "panic", tel.attempts()[0].attrs()["error.type"])
+}
+
+func TestPolicyTransportZeroValues(t *testing.T) {
+	require.NotNil(t, (*otelhook.Policy)(nil).Transport(nil))
+	base := &idle{RoundTripper: &fakeServer{script: []answer{{status: 200}}}}
+	p := (*otelhook.Client)(nil).Policy(nil)
+	client := &http.Client{Transport: p.Transport(base)}
+	resp, err := client.Do(request(t, t.Context(), http.MethodGet, target))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	client.CloseIdleConnections()
+	require.True(t, base.closed)
+	require.NotNil(t, p.Transport(nil))
+}
+
 func TestDoExits(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -277,3 +277,51 @@ func TestServerLogLeadsToTheTrace(t *testing.T) {
 	require.Contains(t, out.String(), "trace_id="+id.TraceID().String())
 	require.Contains(t, out.String(), "span_id="+id.SpanID().String())
 }
+
+// The span has the route, in its name too, wherever otelhttp stands around the mux.
+func TestServerSpanIsNamedByRoute(t *testing.T) {
+	for name, place := range map[string]func(*otelhook.Server, *middleware.ErrorWriter, http.Handler, func(http.Handler) http.Handler) http.Handler{
+		"otelhttp outside": func(s *otelhook.Server, e *middleware.ErrorWriter, mux http.Handler, span func(http.Handler) http.Handler) http.Handler {
+			return span(s.Handler(e.Wrap(mux)))
+		},
+		"otelhttp inside": func(s *otelhook.Server, e *middleware.ErrorWriter, mux http.Handler, span func(http.Handler) http.Handler) http.Handler {
+			return e.Wrap(span(s.Handler(mux)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tel := newTelemetry()
+			hook := &otelhook.Server{}
+			errs := &middleware.ErrorWriter{Observer: hook, Logger: slog.New(slog.DiscardHandler)}
+			mux := http.NewServeMux()
+			mux.Handle("GET /runs/{id}", errs.Handler(func(http.ResponseWriter, *http.Request) error {
+				return &errcodes.Error{Code: errcodes.RunNotFound}
+			}))
+			mux.HandleFunc("GET /panics/{id}", func(http.ResponseWriter, *http.Request) { panic("boom") })
+			h := place(hook, errs, mux, otelhttp.NewMiddleware("api", otelhttp.WithTracerProvider(tel.tracer), otelhttp.WithMeterProvider(tel.meter)))
+			for _, path := range []string{"/runs/1", "/panics/1", "/nothing"} {
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, http.NoBody))
+			}
+			tel.balanced(t)
+			var names, routes []any
+			for _, s := range tel.servers() {
+				names = append(names, s.Name())
+				routes = append(routes, s.attrs()["http.route"])
+			}
+			require.Equal(t, []any{"/runs/{id}", "/panics/{id}", nil}, routes)
+			if name == "otelhttp outside" {
+				require.Equal(t, []any{"GET /runs/{id}", "GET /panics/{id}", "GET"}, names)
+			} else {
+				// Inside of Wrap the panic goes through otelhttp, which does not look at the route then.
+				require.Equal(t, []any{"GET /runs/{id}", "GET", "GET"}, names)
+			}
+			dp := points[float64](t, tel.metricOf(t, "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "http.server.request.duration"))
+			var measured []string
+			for _, p := range dp {
+				if v, ok := p.Attributes.Value("http.route"); ok {
+					measured = append(measured, v.AsString())
+				}
+			}
+			require.Contains(t, measured, "/runs/{id}")
+		})
+	}
+}

@@ -3,11 +3,11 @@ package provider
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/middleware"
 )
 
 // account is what a key stands for.
@@ -37,11 +37,8 @@ var accounts = []account{
 	{key: "sk-test-busy", busyEvery: 3},
 }
 
-// Rate limits as the seeds document them: 500 requests a minute for each key.
-const (
-	rateLimit  = 500
-	rateWindow = time.Minute
-)
+// quota is what the seeds document: 500 requests a minute for each key.
+var quota = middleware.Quota{Requests: 500, Per: time.Minute}
 
 type accountKey struct{}
 
@@ -62,37 +59,45 @@ func (p *Provider) Authenticate(r *http.Request, key string) (context.Context, e
 	return nil, &errcodes.Error{Code: errcodes.InvalidAPIKey}
 }
 
-// CheckAccount is a middleware behind Authenticate. It refuses what the state of the account does not
-// allow, counts the request against the rate limit and says in the headers how much is left.
+// CheckAccount is a middleware behind Authenticate. It counts the request against the rate limit, says in the headers how much is left, and
+// refuses what the state of the account does not allow.
 func (p *Provider) CheckAccount(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := accountFrom(r.Context())
-		if a == nil {
-			p.Errors.WriteError(w, r, &errcodes.Error{Code: errcodes.MissingAPIKey})
-			return
-		}
-		limited := a.state == errcodes.RateLimited || a.busyEvery > 0 && p.turns.next("key "+a.key)%a.busyEvery != 0
-		now := time.Now()
-		remaining, reset := p.rates.count(a.key, now)
-		switch {
-		case limited:
-			remaining, reset = 0, now.Add(time.Second)
-		case a.state == errcodes.UsageExceeded:
-			remaining = 0
-		}
-		h := w.Header()
-		h.Set("X-RateLimit-Limit", strconv.Itoa(rateLimit))
-		h.Set("X-RateLimit-Remaining", strconv.Itoa(remaining))
-		h.Set("X-RateLimit-Reset", strconv.FormatInt(reset.Unix(), 10))
-		switch {
-		case limited:
-			p.Errors.WriteError(w, r, &errcodes.Error{Code: errcodes.RateLimited, RetryAfter: time.Second})
-		case a.state != "":
-			p.Errors.WriteError(w, r, p.refuse(r, a.state, a.otherwise))
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
+	return p.Errors.LimitRate(middleware.RateRules{Limiter: (*limiter)(p), KeyFor: keyOf})(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch a := accountFrom(r.Context()); {
+			case a == nil:
+				p.Errors.WriteError(w, r, &errcodes.Error{Code: errcodes.MissingAPIKey})
+			case a.state != "":
+				p.Errors.WriteError(w, r, p.refuse(r, a.state, a.otherwise))
+			default:
+				next.ServeHTTP(w, r)
+			}
+		}))
+}
+
+func keyOf(r *http.Request) string {
+	if a := accountFrom(r.Context()); a != nil {
+		return a.key
+	}
+	return ""
+}
+
+// limiter counts the requests of each account. Whether one is refused is up to its account, so that every run of the example sees the same.
+type limiter Provider
+
+// Take implements [middleware.Limiter].
+func (l *limiter) Take(ctx context.Context, q *middleware.RateQuery) (middleware.RateState, error) {
+	l.limit.Do(func() { l.rates.Quota = quota })
+	state, err := l.rates.Take(ctx, q)
+	a := accountFrom(ctx)
+	state.Refused = a.state == errcodes.RateLimited || a.busyEvery > 0 && l.turns.next("key "+a.key)%a.busyEvery != 0
+	if state.Refused {
+		state.RetryAfter = time.Second
+	}
+	if state.Refused || a.state == errcodes.UsageExceeded {
+		state.Remaining = 0
+	}
+	return state, err
 }
 
 // checkBalance is the last check before the work.
@@ -139,31 +144,4 @@ func (t *turns) next(name string) int {
 	}
 	t.n[name]++
 	return t.n[name]
-}
-
-// rates counts requests in fixed windows. Nobody is refused here: the headers are what clients look at.
-type rates struct {
-	mu sync.Mutex
-	by map[string]window
-}
-
-type window struct {
-	end  time.Time
-	used int
-}
-
-// count takes one request of key at the time now; it returns what is left and when the window ends.
-func (r *rates) count(key string, now time.Time) (int, time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.by == nil {
-		r.by = make(map[string]window)
-	}
-	w := r.by[key]
-	if !now.Before(w.end) {
-		w = window{end: now.Add(rateWindow).Truncate(time.Second).Add(time.Second)}
-	}
-	w.used++
-	r.by[key] = w
-	return max(0, rateLimit-w.used), w.end
 }

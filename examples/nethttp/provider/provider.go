@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/errwire/errwire/errcodes"
@@ -23,7 +24,8 @@ type Provider struct {
 	Limits middleware.Timeout
 
 	turns  turns
-	rates  rates
+	limit  sync.Once // sets the quota of rates
+	rates  middleware.LocalLimiter
 	ledger ledger
 }
 

@@ -1,0 +1,230 @@
+package classify
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A vocabulary knows the words that the rules about prose speak of. Each word of a text is looked up once; from then on words are numbers,
+// and a phrase is looked for only where the text has a word for each of its places.
+
+// wordID is the number of a word of the vocabulary; 0 is any other word.
+type wordID uint16
+
+// limitUse says what a word means to whoever reads the limits in a text.
+type limitUse uint16
+
+const (
+	saysLimit    limitUse = 1 << iota // the text speaks of a limit
+	saysPer                           // a period follows
+	saysEach                          // a period follows if something counted stands before it
+	saysDay                           // an allowance of a day or longer
+	saysShort                         // one of less than a day
+	saysCalendar                      // a day, week or month, perhaps this one
+	saysWindow                        // a unit of time, perhaps of a window
+	saysAmount                        // the allowance follows
+	saysAsked                         // what was asked for follows
+)
+
+// limitWords are the words that say something about limits.
+var limitWords = [...]struct {
+	use   limitUse
+	words string
+}{
+	{saysLimit, "limit limits limited quota quotas exceed exceeds exceeded exceeding reached exhausted throttled throttling allocation allowance " +
+		"maximum max many free ratelimit ratelimited usage hit queries requests allowed tokens calls"},
+	{saysPer, "per / every each"},
+	{saysEach, "a an"},
+	{saysDay, "daily rpd tpd weekly monthly byday perday userbymodelbyday tomorrow yearly annual permonth perweek rpw today todays"},
+	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
+	{saysCalendar, "month week day"},
+	{saysWindow, "hour hours 24h minutes mins minute min days"},
+	{saysAmount, "limit quota"},
+	{saysAsked, "requested"},
+}
+
+// asideWords are the words that prose.setAside looks at.
+const asideWords = "budget budgets policy policies credit credits charge balance"
+
+// phrase is a compiled phrase of a rule: elements of the vocabulary, and gaps as negative numbers.
+type phrase struct {
+	rule     int
+	elements []int16
+}
+
+// vocabulary is built once and never changes.
+type vocabulary struct {
+	words []string // by wordID; those that end in '*' stand for every word with that beginning that has no number of its own
+	slots []wordID // open addressing by hash
+	stems []wordID // the words that end in '*', the longest first
+	begin [64]bool // whether a stem begins with a letter of that number
+
+	limits   []limitUse // by wordID
+	aside    []bool     // by wordID
+	elements [][]wordID // the words that fit an element
+	fits     [][]int16  // by wordID: the elements it fits
+	starts   [][]phrase // by wordID: the phrases that may begin with it
+}
+
+var vocab = sync.OnceValue(newVocabulary)
+
+// prefixLen is the length of the shortest beginning in a phrase.
+const prefixLen = 6
+
+func newVocabulary() *vocabulary {
+	v := &vocabulary{words: []string{""}}
+	numbers := make(map[string]wordID)
+	number := func(word string) wordID {
+		id, ok := numbers[word]
+		if !ok {
+			id = wordID(len(v.words))
+			numbers[word] = id
+			v.words = append(v.words, word)
+		}
+		return id
+	}
+	for i := range limitWords {
+		for w := range strings.FieldsSeq(limitWords[i].words) {
+			number(w)
+		}
+	}
+	for w := range strings.FieldsSeq(asideWords) {
+		number(w)
+	}
+	for i := range proseRules {
+		for _, text := range proseRules[i].phrases {
+			for part := range strings.FieldsSeq(text) {
+				if part == "~" || part == "~~" {
+					continue
+				}
+				for alt := range strings.SplitSeq(part, "|") {
+					number(alt)
+				}
+			}
+		}
+	}
+	v.index()
+	v.limits, v.aside = make([]limitUse, len(v.words)), make([]bool, len(v.words))
+	for i := range limitWords {
+		for w := range strings.FieldsSeq(limitWords[i].words) {
+			v.limits[numbers[w]] |= limitWords[i].use
+		}
+	}
+	for w := range strings.FieldsSeq(asideWords) {
+		v.aside[numbers[w]] = true
+	}
+	v.compile(numbers)
+	return v
+}
+
+// index fills the table that words are looked up in.
+func (v *vocabulary) index() {
+	size := 1
+	for size < 4*len(v.words) {
+		size *= 2
+	}
+	v.slots = make([]wordID, size)
+	for id := 1; id < len(v.words); id++ {
+		w := v.words[id]
+		if strings.HasSuffix(w, "*") {
+			v.stems = append(v.stems, wordID(id))
+			v.begin[w[0]&63] = true
+			continue
+		}
+		at := hashWord(append(make([]byte, 0, len(w)+8), w...), 0) & uint32(size-1)
+		for v.slots[at] != 0 {
+			at = (at + 1) & uint32(size-1)
+		}
+		v.slots[at] = wordID(id)
+	}
+	slices.SortFunc(v.stems, func(a, b wordID) int { return len(v.words[b]) - len(v.words[a]) })
+}
+
+// compile turns the phrases of the rules into elements.
+func (v *vocabulary) compile(numbers map[string]wordID) {
+	v.fits, v.starts = make([][]int16, len(v.words)), make([][]phrase, len(v.words))
+	known := make(map[string]int16)
+	for i := range proseRules {
+		for _, text := range proseRules[i].phrases {
+			p := phrase{rule: i}
+			for part := range strings.FieldsSeq(text) {
+				switch part {
+				case "~":
+					p.elements = append(p.elements, -3)
+					continue
+				case "~~":
+					p.elements = append(p.elements, -8)
+					continue
+				}
+				e, ok := known[part]
+				if !ok {
+					e = int16(len(v.elements))
+					known[part] = e
+					v.elements = append(v.elements, v.fitting(part, numbers))
+					for _, id := range v.elements[e] {
+						v.fits[id] = append(v.fits[id], e)
+					}
+				}
+				p.elements = append(p.elements, e)
+			}
+			for _, id := range v.elements[p.elements[0]] {
+				v.starts[id] = append(v.starts[id], p)
+			}
+		}
+	}
+}
+
+// fitting returns the words that fit a part of a phrase, such as reach|exceed*.
+func (v *vocabulary) fitting(part string, numbers map[string]wordID) []wordID {
+	var out []wordID
+	for alt := range strings.SplitSeq(part, "|") {
+		out = append(out, numbers[alt])
+		if stem, open := strings.CutSuffix(alt, "*"); open {
+			for id := 1; id < len(v.words); id++ {
+				if strings.HasPrefix(v.words[id], stem) {
+					out = append(out, wordID(id))
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// hashWord hashes the word buf[start:] by its first and its last eight bytes and its length. The buffer has room for
+// eight bytes from start on.
+func hashWord(buf []byte, start int) uint32 {
+	n := len(buf) - start
+	low := binary.LittleEndian.Uint64(buf[start : start+8])
+	if n < 8 {
+		low &= 1<<(8*n) - 1
+		return uint32((low ^ uint64(n)) * 0x9e3779b97f4a7c15 >> 32)
+	}
+	high := binary.LittleEndian.Uint64(buf[len(buf)-8:])
+	return uint32((low ^ bits.RotateLeft64(high, 23) ^ uint64(n)) * 0x9e3779b97f4a7c15 >> 32)
+}
+
+// lookup returns the number of the word buf[start:], which is in lower case. See hashWord.
+func (v *vocabulary) lookup(buf []byte, start int) wordID {
+	w, mask := buf[start:], uint32(len(v.slots)-1)
+	for at := hashWord(buf, start) & mask; ; at = (at + 1) & mask {
+		id := v.slots[at]
+		if id == 0 {
+			break
+		}
+		if v.words[id] == string(w) {
+			return id
+		}
+	}
+	if len(w) >= prefixLen && v.begin[w[0]&63] {
+		for _, id := range v.stems {
+			if stem := v.words[id]; len(w) >= len(stem)-1 && string(w[:len(stem)-1]) == stem[:len(stem)-1] {
+				return id
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,29 @@
+package middleware_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/middleware"
+)
+
+// What a registry does not declare nobody is told, so the log has all of it.
+func TestUndeclaredCodeIsLoggedWhole(t *testing.T) {
+	logs := newRecords()
+	ew := &middleware.ErrorWriter{Registry: errcodes.OpenAI(), Logger: slog.New(logs)}
+	w := httptest.NewRecorder()
+	ew.Handler(func(http.ResponseWriter, *http.Request) error {
+		return &errcodes.Error{Code: "out_of_paper", Message: "Add paper.", Param: "tray", Err: errors.New("tray 2")}
+	}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, 500, w.Code)
+	require.NotContains(t, w.Body.String(), "paper")
+	require.Equal(t, "out_of_paper", logs.all()[0]["undeclared_code"])
+	require.Equal(t, `out_of_paper (param "tray"): Add paper.: tray 2`, logs.all()[0]["cause"])
+	require.NotContains(t, logs.all()[0], "param")
+}
