@@ -56,7 +56,9 @@ func (ew *ErrorWriter) Authenticate(check func(r *http.Request, key string) (con
 				return
 			}
 			if ctx != nil && ctx != r.Context() {
+				outer := r
 				r = r.WithContext(ctx) //nolint:contextcheck // check was given the request and its context.
+				defer handOut(r, outer)
 			}
 			next.ServeHTTP(w, r)
 		})

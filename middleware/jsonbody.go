@@ -151,7 +151,9 @@ func (ew *ErrorWriter) RequireJSON(rules JSONRules) func(http.Handler) http.Hand
 			b := &bufferedRequest{Context: r.Context(), model: model, limit: c.limit, depth: c.checker.MaxDepth}
 			b.body.data = mem.data
 			defer func() { _ = b.body.Close() }()
+			outer := r
 			r = r.WithContext(b) //nolint:contextcheck // It is a child of the request's own.
+			defer handOut(r, outer)
 			r.Body, r.ContentLength, r.TransferEncoding = &b.body, int64(len(mem.data)), nil
 			next.ServeHTTP(w, r)
 		})

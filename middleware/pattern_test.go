@@ -2,11 +2,13 @@ package middleware_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +56,36 @@ func TestWrapKeepsThePattern(t *testing.T) {
 	r.Pattern = "GET /{$}"
 	ew.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(httptest.NewRecorder(), r)
 	require.Equal(t, "GET /{$}", r.Pattern)
+}
+
+// A middleware that hands on a copy of the request hides nothing from those outside of it, such as the log of a panic.
+func TestCopiesHandThePatternOut(t *testing.T) {
+	ew := &middleware.ErrorWriter{Logger: slog.New(slog.DiscardHandler)}
+	type known struct{}
+	for name, around := range map[string]func(http.Handler) http.Handler{
+		"request id": ew.RequestID,
+		"authentication": ew.Authenticate(func(r *http.Request, _ string) (context.Context, error) {
+			return context.WithValue(r.Context(), known{}, true), nil
+		}),
+		"timeout": ew.Timeout(middleware.Timeout{Total: time.Minute}),
+		"body":    ew.RequireJSON(middleware.JSONRules{}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for path, want := range map[string]string{"/runs/1": "POST /runs/{id}", "/panics/1": "POST /panics/{id}"} {
+				mux := http.NewServeMux()
+				mux.HandleFunc("POST /runs/{id}", func(http.ResponseWriter, *http.Request) {})
+				mux.HandleFunc("POST /panics/{id}", func(http.ResponseWriter, *http.Request) { panic("boom") })
+				r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Authorization", "Bearer key")
+				func() {
+					defer func() { _ = recover() }()
+					around(mux).ServeHTTP(httptest.NewRecorder(), r)
+				}()
+				require.Equal(t, want, r.Pattern)
+			}
+		})
+	}
 }
 
 // net/http removes the files of a form from the request that it made, so it has to find them there.

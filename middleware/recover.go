@@ -147,13 +147,7 @@ func (x *response) breakOff() {
 // recover is deferred by Wrap. outer is the request as Wrap got it.
 func (x *response) recover(outer *http.Request) {
 	value := recover()
-	if x.request.Pattern != outer.Pattern {
-		// Whoever stands outside finds the route where a mux that got outer itself would have left it: otelhttp, access logs.
-		outer.Pattern = x.request.Pattern
-	}
-	if x.request.MultipartForm != nil {
-		outer.MultipartForm = x.request.MultipartForm // net/http removes the temporary files of the request that it made, and looks nowhere else
-	}
+	handOut(x.request, outer)
 	if value == nil && x.over {
 		return
 	}
@@ -175,6 +169,17 @@ func (x *response) recover(outer *http.Request) {
 	v := verdict{reg: reg, row: lookup(reg, errcodes.Internal), panicked: value, stack: stack}
 	x.refuse(owner, x.writer(), factsOf(x.request), &v)
 	x.breakOff()
+}
+
+// handOut leaves with outer what was found out about its copy inner further inside. It is deferred by whoever makes the copy.
+func handOut(inner, outer *http.Request) {
+	if inner.Pattern != outer.Pattern {
+		// Whoever stands outside finds the route where a mux that got outer itself would have left it: otelhttp, access logs.
+		outer.Pattern = inner.Pattern
+	}
+	if inner.MultipartForm != nil {
+		outer.MultipartForm = inner.MultipartForm // net/http removes the temporary files of the request that it made, and looks nowhere else
+	}
 }
 
 // shut keeps timers, and goroutines that outlive their handler, from writing to a response that net/http takes back.

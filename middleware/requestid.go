@@ -57,7 +57,9 @@ func (ew *ErrorWriter) RequestID(next http.Handler) http.Handler {
 		c := &requestContext{Context: r.Context()}
 		c.assign(&ew.RequestIDs, r, clock.now())
 		c.announce(w.Header(), ew.RequestIDs.Short || ew.speaksAnthropic(r))
-		next.ServeHTTP(w, r.WithContext(c)) //nolint:contextcheck // It is a child of the request's own.
+		inner := r.WithContext(c) //nolint:contextcheck // It is a child of the request's own.
+		defer handOut(inner, r)
+		next.ServeHTTP(w, inner)
 	})
 }
 

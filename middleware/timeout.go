@@ -83,13 +83,14 @@ func (ew *ErrorWriter) limitTime(limits Timeout, next http.Handler, w http.Respo
 	}
 	g := &guest{c: c, w: w, header: x.private, direct: x.owns(w), done: make(chan struct{})}
 	g.hijack.guest = g
-	r = r.WithContext(ctx)
+	inner := r.WithContext(ctx)
 	if c.body != nil {
-		r.Body = c.body
+		inner.Body = c.body
 	}
-	go g.run(next, g.writer(), r)
+	go g.run(next, g.writer(), inner)
 	select {
 	case <-g.done:
+		handOut(inner, r) // a guest that was left behind may still write there
 	case <-c.struck:
 	}
 	if x.disarm(c) {
