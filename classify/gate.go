@@ -160,12 +160,14 @@ func (p *Pacer) Admit(ctx context.Context, a Admission) (Pass, error) {
 	if !p.gate.Active() {
 		return Pass{}, nil
 	}
-	start := time.Now()
 	ticket, err := p.gate.Wait(ctx, p.scope(a.Request), a.FirstFailed)
 	if err != nil {
 		return Pass{}, refusalOf(err)
 	}
-	return Pass{Ticket: ticket, Queued: time.Since(start)}, nil
+	if ticket == (pacing.Ticket{}) {
+		return Pass{}, nil // another scope is paced, not this one
+	}
+	return Pass{Ticket: ticket, Queued: ticket.Queued}, nil
 }
 
 // Report implements [Gate].

@@ -409,6 +409,27 @@ func TestGateHoldsAreTold(t *testing.T) {
 	})
 }
 
+// Nobody was held who went out at once, even while the Pacer has something to do: for another scope, or for the same one with room for all. Not in
+// virtual time, in which nothing takes any.
+func TestPacerTellsOfNoHoldsThatWereNone(t *testing.T) {
+	p, r := &Pacer{}, &recorder{}
+	tr := &Transport{Base: &fakeServer{script: []answer{{status: 200}, {status: 200}}}, Gate: p, Observer: r}
+	keyed := func(key string) *http.Request {
+		req := get(t, t.Context())
+		req.Header.Set("Authorization", "Bearer "+key)
+		return req
+	}
+	refused := &Attempt{Decision: Decision{Class: errcodes.ClassRateLimited, Retry: errcodes.RetryBackoff, Status: 429, Wait: time.Second}}
+	require.Equal(t, Paced, p.Report(t.Context(), GateReport{Request: keyed("one"), Failure: refused}))
+	for _, key := range []string{"another", "one"} {
+		resp, err := tr.RoundTrip(keyed(key))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Nil(t, AttemptsOf(resp), key)
+	}
+	require.Empty(t, r.done)
+}
+
 // A parked attempt is none of MaxAttempts, and only what a wait can mend is parked.
 func TestGateParkedAttemptsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ type Error struct {
 	Message string
 	// Param is the field at fault, as a dotted path in JSON names; "" for none.
 	Param string
-	// RetryAfter is the wait to ask for; 0 or less means the row's own.
+	// RetryAfter is the wait to ask for; 0 or less means the row's own. Servers ignore it under a row of RetryNever or RetryChanged.
 	RetryAfter time.Duration
 	// Fields lists every field that failed a check, in a stable order.
 	Fields []FieldError

@@ -27,10 +27,29 @@
 // # Retries
 //
 // Popular clients repeat a request by its status alone. So an answer says more: Retry-After in whole seconds from 1 to 60, on a rate
-// limit and an overload always; X-Should-Retry: false where the status would have a client repeat what must not be repeated. That is a spent quota, a row of
-// RetryChanged, a row of RetryOnce when X-Stainless-Retry-Count says that this was the repetition, and a row of MaybeExecuted for a request that is neither
-// idempotent nor has an Idempotency-Key. A wait beyond 60 seconds is no header but a sentence in the message. All of it follows from the row of the registry;
-// a handler sets at most [errcodes.Error.RetryAfter].
+// limit and an overload unless X-Should-Retry stands there; X-Should-Retry: false where the status would have a client repeat what must not be repeated. That is
+// a row of RetryNever with 408, 409, 429 or 500 and more, such as a spent quota; a row of RetryChanged; a row of RetryOnce when X-Stainless-Retry-Count says that
+// this was the repetition; a row of MaybeExecuted for a request that is neither idempotent nor has an Idempotency-Key; and a wait beyond 60 seconds, which is no
+// header but a sentence in the message. All of it follows from the row of the registry; a handler sets at most [errcodes.Error.RetryAfter].
+//
+// # Log records
+//
+// Each refused request is one record, "request refused" or "handler panicked": at ERROR for a row with a status of 500 or more, at WARN for keys that are missing
+// or wrong and for spent quotas, at INFO for everything else and for callers who left. Its attributes, left out where there is nothing to say:
+//
+//	request_id         the id that the caller got
+//	client_request_id  the id that the caller sent, see RequestIDs.Inbound
+//	code               the condition, as in handlers; the code on the wire may be spelled otherwise
+//	status             that of the row, also where the answer had begun with another one
+//	outcome            what became of the answer, see Outcome
+//	route              the pattern that the mux chose
+//	duration           since the request arrived, a time.Duration: a JSON handler writes it in nanoseconds
+//	undeclared_code    a code that the registry lacks, so that code is internal
+//	param              the field at fault that the handler named
+//	cause              the error behind it, or the value of the panic
+//	stack              where it panicked
+//
+// Few other records exist. A [Limiter] that failed (ERROR) and a handler that writes a status twice (WARN) cost the caller nothing.
 //
 // # Answers that have begun
 //

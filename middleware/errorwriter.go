@@ -25,8 +25,8 @@ type ErrorWriter struct {
 	RegistryFor func(*http.Request) *errcodes.Registry
 	// Observer is told of every refused request; nil for none.
 	Observer Observer
-	// Logger gets one record for each refused request. nil means [slog.Default]; the cause of an error is nowhere but in these
-	// records, so silence has to be asked for, with slog.New([slog.DiscardHandler]).
+	// Logger gets one record for each refused request; its attributes are listed at the top of this package. nil means [slog.Default]; the cause
+	// of an error is nowhere but in these records, so silence has to be asked for, with slog.New([slog.DiscardHandler]).
 	Logger *slog.Logger
 	// RequestIDs says how requests are numbered.
 	RequestIDs RequestIDs

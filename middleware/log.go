@@ -111,26 +111,22 @@ func panicText(v any) (s string) {
 }
 
 func (rep *report) refusal(v *verdict) *Refusal {
-	o := &Refusal{
+	return &Refusal{
 		Context: rep.ctx, RequestID: rep.c.id[0], ClientRequestID: rep.c.clientID,
-		Registry: v.reg.Name(), Entry: v.row, Undeclared: v.undeclared, Param: v.row.Param,
+		Registry: v.reg.Name(), Entry: v.row, Undeclared: v.undeclared, Param: v.param(),
 		Err: v.err, Panic: v.panicked, Stack: v.stack,
 		Outcome: rep.outcome, Sent: rep.sent, RetryAfter: time.Duration(rep.seconds) * time.Second, Vetoed: rep.veto,
 		Route: rep.route, Duration: rep.duration(),
 	}
-	if param := v.param(); param != "" {
-		o.Param = param
-	}
-	return o
 }
 
-// param returns the field at fault, "" for none and for one that has its name from the caller.
+// param returns the field at fault, else the one that the row names; "" for none. One that has its name from the caller is not told.
 func (v *verdict) param() string {
-	if v.public == nil {
-		return ""
+	if v.public == nil || v.public.Param == "" {
+		return v.row.Param
 	}
 	if _, ok := v.public.Err.(*callerNameError); ok { //nolint:errorlint // Only Decode puts it there.
-		return ""
+		return v.row.Param
 	}
 	return v.public.Param
 }

@@ -27,3 +27,17 @@ func TestUndeclaredCodeIsLoggedWhole(t *testing.T) {
 	require.Equal(t, `out_of_paper (param "tray"): Add paper.: tray 2`, logs.all()[0]["cause"])
 	require.NotContains(t, logs.all()[0], "param")
 }
+
+// The record names the field at fault as the answer does, also when the row and not the handler says which it is.
+func TestTheRowsParamIsLogged(t *testing.T) {
+	for want, param := range map[string]string{"model": "", "model.version": "model.version"} {
+		logs := newRecords()
+		ew := &middleware.ErrorWriter{Registry: errcodes.OpenAI(), Logger: slog.New(logs)}
+		w := httptest.NewRecorder()
+		ew.Handler(func(http.ResponseWriter, *http.Request) error {
+			return &errcodes.Error{Code: errcodes.ModelNotFound, Param: param}
+		}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		require.Contains(t, w.Body.String(), `"param":"`+want+`"`)
+		require.Equal(t, want, logs.all()[0]["param"])
+	}
+}

@@ -60,7 +60,7 @@ const (
 	Event
 	// Aborted: the answer had begun and could not take an error, so the connection was broken.
 	Aborted
-	// Unsent: the caller had left; nothing was written.
+	// Unsent: nothing of the error was written, because the caller had left, or had been answered before a handler panicked that a [Timeout] gave up on.
 	Unsent
 )
 

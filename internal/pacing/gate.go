@@ -49,6 +49,9 @@ type Ticket struct {
 	scope *scope
 	seq   uint64
 	left  time.Duration // since the scope's epoch
+
+	// Queued is how long the caller was held; 0 if its turn had come already.
+	Queued time.Duration
 }
 
 // Active reports whether any scope is paced or closed. While it is false there is no need to know the scope

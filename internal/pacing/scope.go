@@ -105,7 +105,7 @@ func (sc *scope) enter(ctx context.Context, w *waiter) {
 	deadline, _ := ctx.Deadline()
 	switch v := sc.arrive(w.began, w.since, ahead, sc.waiting(), deadline); {
 	case v.admit:
-		w.ticket = Ticket{sc, sc.take(w.began, false), w.began.Sub(sc.epoch)}
+		w.ticket = Ticket{scope: sc, seq: sc.take(w.began, false), left: w.began.Sub(sc.epoch)}
 	case v.reason != 0:
 		w.refused = &Refusal{Reason: v.reason, RetryAt: v.at, Cause: sc.cause}
 	default:
@@ -168,7 +168,7 @@ func (sc *scope) release(now time.Time) {
 			return
 		}
 		w.queue.remove(w)
-		w.ticket = Ticket{sc, sc.take(now, true), now.Sub(sc.epoch)}
+		w.ticket = Ticket{scope: sc, seq: sc.take(now, true), left: now.Sub(sc.epoch), Queued: now.Sub(w.began)}
 		close(w.ready)
 	}
 }

@@ -32,6 +32,8 @@ const (
 	fullCut = 0.1
 	// maxRate bounds the rate, per second.
 	maxRate = 1e6
+	// minSpan bounds what is believed of how close together callers come.
+	minSpan = 10 * time.Millisecond
 	// longestAnswer bounds what is believed of how long an answer takes.
 	longestAnswer = time.Hour
 	// minRate bounds the floor: a server may ask for a longer wait than a minute, but nobody is paced that slowly.
@@ -82,6 +84,8 @@ type state struct {
 	// Down and up again.
 	closedAt  time.Time // the beginning of the outage, over all its closings
 	arrivals  int       // callers that came since
+	away      int       // and callers whose attempts were under way at its beginning and failed
+	came      time.Time // the last of all these
 	probed    bool      // an attempt was let through since
 	known     float64   // the rate before it, 0 for none
 	alive     bool      // something was served since the scope was closed last
@@ -104,7 +108,7 @@ type verdict struct {
 func (s *state) arrive(now, since time.Time, ahead, queued int, deadline time.Time) verdict {
 	s.tick(now)
 	if since.IsZero() && (s.mode == closed || s.reopening) {
-		s.arrivals++
+		s.arrivals, s.came = s.arrivals+1, now
 	}
 	turn := s.turn(now)
 	if ahead == 0 && !turn.After(now) {
@@ -318,7 +322,10 @@ func (s *state) succeeded(now time.Time, seq uint64) {
 	case s.mode == closed && !s.probed:
 		s.resume(now)
 	case s.mode == closed, s.reopening:
+		most := s.before()
 		s.pace(now, s.demand(now), false)
+		// A row of workers arrives once and then stands at the door: as many as they are, they look like a few callers a second.
+		s.slowStart, s.ceiling = most > s.base, most
 		// That rate is trusted for a few answers, or the first refusal by chance would cut it deeply.
 		s.share = meter{from: now, mid: now, last: now, old: portion{served: enough / 2}}
 	}
@@ -342,6 +349,9 @@ func (s *state) down(now time.Time, seq uint64, wait time.Duration) bool {
 		// Others are served at the same time: this one was shed, the server is not down.
 		s.shed(now, seq, wait)
 		return true
+	}
+	if stale && (s.mode == closed || s.reopening) {
+		s.away, s.came = s.away+1, now
 	}
 	switch {
 	case s.mode == closed:
@@ -395,7 +405,7 @@ func (s *state) longest() time.Duration {
 func (s *state) close(now, until time.Time, seq uint64) {
 	if !s.reopening {
 		s.probed = false
-		s.closedAt, s.arrivals, s.known = now, 0, 0
+		s.closedAt, s.arrivals, s.away, s.came, s.known = now, 0, 1, now, 0
 		if s.mode == pacing && !s.slowStart {
 			s.known = s.rate()
 		}
@@ -435,6 +445,17 @@ func (s *state) demand(now time.Time) float64 {
 		rate = min(rate, s.known)
 	}
 	return max(rate, 1, s.floor())
+}
+
+// before returns the rate at which callers came when the scope was closed: until the last of them, since those of a pool are held one after the
+// other and then come no more. An answer takes as long as it takes, so one caller is no crowd, however soon it comes.
+func (s *state) before() float64 {
+	span := max(s.came.Sub(s.closedAt), s.took, minSpan)
+	rate := float64(s.arrivals+s.away) / span.Seconds()
+	if s.known > 0 {
+		rate = min(rate, s.known)
+	}
+	return rate
 }
 
 // drained ends an outage: nobody waits any more.
