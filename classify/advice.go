@@ -2,7 +2,8 @@ package classify
 
 import "github.com/errwire/errwire/errcodes"
 
-// adviceFor says what to do about a class, where no registry does.
+// adviceFor says what to do about a class, where no registry does. Who reads it may have made every attempt already, so it holds before
+// them and after.
 func adviceFor(class errcodes.Class, retry errcodes.Retry) string {
 	switch class {
 	case errcodes.ClassInvalidRequest:
@@ -31,11 +32,20 @@ func adviceFor(class errcodes.Class, retry errcodes.Retry) string {
 	case errcodes.ClassContextLength:
 		return "Shorten the prompt, ask for fewer tokens, or take a model with a longer context."
 	case errcodes.ClassOverloaded:
+		if retry == errcodes.RetryNever {
+			return "The service has no capacity just now: come back later."
+		}
 		return "The service has no capacity just now: wait, then try again."
 	case errcodes.ClassTimeout:
+		if retry == errcodes.RetryNever {
+			return "Ask for less in one request or stream the answer."
+		}
 		return "Ask for less in one request or stream the answer, and try again later."
 	case errcodes.ClassServerError:
-		return "The provider failed: try once more, then report the request id."
+		if retry == errcodes.RetryOnce {
+			return "The provider failed: if it fails a second time, report the request id."
+		}
+		return "The provider failed: if it goes on failing, report the request id."
 	case errcodes.ClassUnsupported:
 		return "This model or endpoint cannot do that: take another one, or leave the option out."
 	case errcodes.ClassCanceled:

@@ -88,13 +88,16 @@ func (b *timedBody) Close() error {
 	return err
 }
 
-// brokenOff returns the end of a call whose response had begun: attempt n, after earlier ones.
+// brokenOff returns the end, just now, of a call whose response had begun: attempt n, after earlier ones.
 func brokenOff(d Decision, err error, resp *http.Response, n int, earlier []Attempt) *Error {
 	if d.RequestID == "" {
 		d.RequestID = requestID(resp.Header)
 	}
 	a := Attempt{N: n, Status: resp.StatusCode, Code: d.Code, RequestID: d.RequestID, Decision: d, Err: err}
 	e := &Error{Decision: d, Stop: StopBegun, Err: err}
+	if d.Wait > 0 {
+		e.RetryAt = time.Now().Add(d.Wait)
+	}
 	if len(earlier) == n-1 {
 		e.Attempts = append(e.Attempts, earlier...)
 	}

@@ -2,6 +2,7 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -53,6 +54,12 @@ func (s schedule) next() (time.Duration, bool) {
 		return 0, false
 	}
 	return max(wait, 0), true
+}
+
+// isPermanent reports whether err says of itself that it is final: a backoff.PermanentError stands in its tree.
+func isPermanent(err error) bool {
+	_, ok := errors.AsType[*backoff.PermanentError](err)
+	return ok
 }
 
 // jitter returns an addition to wait of up to a tenth, at most a second. It is never negative: nobody

@@ -302,6 +302,9 @@ func (f *facts) finish(d *Decision, j *judgement) {
 			return
 		default:
 			d.Retry, d.Rule = errcodes.RetryNever, ruleVeto
+			if d.Condition == "" {
+				d.Advice = adviceFor(d.Class, d.Retry)
+			}
 		}
 	case "true":
 		if j.byStatus && d.Retry == errcodes.RetryNever {
@@ -333,8 +336,5 @@ func (c *Classifier) Err(err error) Decision {
 		return inner.Decision
 	}
 	k := kindOf(err)
-	return Decision{
-		Class: k.class, Retry: k.retry, MaxAttempts: attemptsFor(k.retry),
-		Safety: k.safety, Rule: k.rule, Advice: k.advice,
-	}
+	return k.decision()
 }

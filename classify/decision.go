@@ -37,7 +37,7 @@ type Decision struct {
 	// registry knows it.
 	Condition errcodes.Code
 	// Rule names the rule that decided: "registry runbase: code", "known: insufficientquota",
-	// "limit: per day or longer", "text: money", "status". The set is closed but for the names of registries.
+	// "limit: per day or longer", "text: money", "transport: timeout", "status". The set is closed but for the names of registries.
 	Rule string
 	// Advice tells the developer what to do, in a full sentence. It is the Fix of the registry's row
 	// where there is one.
@@ -85,7 +85,8 @@ func (s Source) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type Safety uint8
 
 const (
-	// Rejected: the server answered and refused; nothing was done.
+	// Rejected: the server answered and refused, and no registry says that the work may have begun all the same. Of a 500, a 502 or a
+	// 504 that is an assumption.
 	Rejected Safety = iota
 	// NotSent: the request never reached a server.
 	NotSent

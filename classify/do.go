@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/errwire/errwire/errcodes"
 )
 
 // Policy is how [Do] treats the failures of an operation. The zero value and nil work. It is safe for concurrent use as
@@ -15,8 +17,8 @@ import (
 type Policy struct {
 	// Classifier judges the failures; nil means the zero Classifier.
 	Classifier *Classifier
-	// Signal reads the facts out of an error of the operation, such as an SDK's; nil, or a Signal without Status, means that
-	// the error is one of the transport, judged by its kind.
+	// Signal reads the facts out of an error of the operation, such as an SDK's. Where it is nil, or returns a Signal without Status or one whose
+	// status is below 400 and whose body shows no error, the kind of the error decides: see [Do].
 	Signal func(error) Signal
 	// NewBackOff makes the backoff policy of one call, as in [Transport].
 	NewBackOff func() backoff.BackOff
@@ -51,6 +53,16 @@ type Signal struct {
 // It returns what op returned last. The error is nil or an *[Error] with the history, in which [errors.Is] and [errors.As] find the last
 // error of op. What happens to failures, and which waits there are, is as in [Transport]; nothing changes an
 // operation, so RetryChanged ends it.
+//
+// # Errors that Policy.Signal does not know
+//
+// An error that wraps one of a transport is judged as [Classifier.Err] does: a [net.Error] such as the [url.Error] of an http.Client, an errno, io.EOF
+// and io.ErrUnexpectedEOF, an error of a context, of TLS or of HTTP/2. Any other ends the call at once, with class unknown: an answer of 200 that cannot be
+// decoded would be paid for twice, and an error of a file or of the program stays what it is. The kind alone counts, so a decoder that returns the
+// io.ErrUnexpectedEOF of a connection that broke is believed.
+//
+// An error in which [errors.As] finds a *[backoff.PermanentError], as [backoff.Permanent] makes it, ends the call at once, whatever is
+// known of it: op has the last word. Its class stays, and what it wraps is found in the Error as usual.
 func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
 	if p == nil {
 		p = &Policy{}
@@ -109,6 +121,9 @@ func (o *operation) failed(start time.Time, err error) (context.Context, error) 
 		// An answer that broke off after it had begun was not tried again by whoever reports it.
 		nested: ResendCount(l.ctx) > 0 || inner != nil && inner.Stop != StopBegun,
 	}, Unpaced)
+	if inner != nil && v.retryAt.IsZero() {
+		v.retryAt = inner.RetryAt // of a Gate, which no Decision states
+	}
 	if v.stop != StopNone {
 		l.observe(&a, 0, SourceNone, true)
 		return nil, o.end(&a, &v)
@@ -155,6 +170,18 @@ func (o *operation) succeeded(start time.Time) {
 
 // judge judges an error of the operation.
 func (p *Policy) judge(err error) Decision {
+	d := p.facts(err)
+	if isPermanent(err) && (d.Retry == errcodes.RetryOnce || d.Retry == errcodes.RetryBackoff) {
+		d.Retry, d.MaxAttempts, d.Rule = errcodes.RetryNever, attemptsFor(errcodes.RetryNever), rulePermanent
+		if d.Condition == "" && d.Status != 0 {
+			d.Advice = adviceFor(d.Class, d.Retry)
+		}
+	}
+	return d
+}
+
+// facts judges an error of the operation by what is known of it, whatever the operation wants to follow from that.
+func (p *Policy) facts(err error) Decision {
 	if p.Signal != nil {
 		if s := p.Signal(err); s.Status != 0 {
 			if d := p.Classifier.Body(s.Status, s.Header, s.Body); d.Failed() {
@@ -162,5 +189,9 @@ func (p *Policy) judge(err error) Decision {
 			}
 		}
 	}
-	return p.Classifier.Err(err)
+	d := p.Classifier.Err(err)
+	if d.Rule == netUnknown.rule && !ofTransport(err) {
+		return opUnknown.decision()
+	}
+	return d
 }

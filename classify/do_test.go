@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,7 +60,10 @@ func TestDo(t *testing.T) {
 		{"backoff", []error{failed}, Policy{NewBackOff: func() backoff.BackOff { return &backoff.StopBackOff{} }}, 0, 1, nil, StopBackOff},
 		{"no answer", []error{io.EOF}, Policy{}, 0, 1, nil, StopUnsafe},
 		{"no answer, idempotent", []error{io.EOF, nil}, Policy{ReplayAmbiguous: true}, 0, 2, []time.Duration{time.Second}, StopNone},
-		{"foreign", []error{errors.New("what")}, Policy{}, 0, 1, nil, StopUnsafe},
+		{"foreign", []error{errors.New("what")}, Policy{}, 0, 1, nil, StopNever},
+		{"foreign, idempotent", []error{errors.New("what")}, Policy{ReplayAmbiguous: true}, 0, 1, nil, StopNever},
+		{"of an http.Client", []error{&url.Error{Op: "Get", Err: errors.New("what")}}, Policy{ReplayAmbiguous: true}, 0, 2, []time.Duration{time.Second}, StopClass},
+		{"permanent", []error{backoff.Permanent(limited)}, Policy{}, 0, 1, nil, StopNever},
 		{"a Transport gave up", []error{&Error{Decision: Decision{Class: errcodes.ClassOverloaded, Retry: errcodes.RetryBackoff}, Stop: StopAttempts}}, Policy{}, 0, 1, nil, StopNested},
 		{"a stream refused at once", []error{&Error{Decision: Decision{Class: errcodes.ClassOverloaded, Retry: errcodes.RetryBackoff}, Stop: StopBegun}, nil}, Policy{}, 0, 2, []time.Duration{time.Second}, StopNone},
 		{"a stream broke off", []error{&Error{Decision: Decision{Class: errcodes.ClassNetwork, Retry: errcodes.RetryBackoff, Safety: MaybeExecuted}, Stop: StopBegun}}, Policy{}, 0, 1, nil, StopUnsafe},

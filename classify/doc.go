@@ -18,7 +18,8 @@
 //
 // # Acting
 //
-// A [Transport] waits as long as it is told and never less, stops at once when the wait is pointless, does not repeat what may
+// A [Transport] waits as long as it is told and never less, stops at once when the wait is pointless, does not repeat what the registry or
+// the way in which the connection broke says may
 // have been done already, and hands out the last response complete. A call that succeeds at once costs nothing. [Do] does
 // the same around any operation, such as a call of an SDK.
 //

@@ -26,7 +26,7 @@ const (
 	StopClass                  // failures of this class are not worth more attempts: a second 500
 	StopWait                   // the wait asked for is longer than MaxWait
 	StopDeadline               // the context ends before the wait does
-	StopCanceled               // the context ended
+	StopCanceled               // the context ended: cancelled, or past its deadline in the middle of an attempt
 	StopUnsafe                 // the work may have begun and the request is not idempotent
 	StopBody                   // the request body cannot be sent a second time
 	StopUnchanged              // only a changed request can succeed, and nothing changes it

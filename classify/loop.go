@@ -146,9 +146,10 @@ func (l *loop) failures(d *Decision) int {
 	return n
 }
 
-// served accounts for a call that ended with d: the server took it up, whatever it made of it.
+// served accounts for a call that ended with d: the server took it up, whatever it made of it. Of an operation that failed for a reason
+// of its own nobody knows.
 func (l *loop) served(d *Decision) {
-	if kindOfFailure(d) == pacing.OK {
+	if kindOfFailure(d) == pacing.OK && d.Rule != opUnknown.rule {
 		l.budget.Deposit(l.ctx, BudgetDeposit{})
 	}
 }

@@ -17,6 +17,7 @@ const maxMutateBody = 32 << 20
 // max_tokens, max_completion_tokens and max_output_tokens where they are higher, and adds
 // max_tokens to a request with messages or a prompt that has none of them. A request that asks for no more already is not
 // changed, which ends the call. It fails on a body that is no JSON object or longer than 32 MiB, and for n < 1.
+// See [Transport.MutateRequest] for the failures that lead to it.
 func LowerMaxTokens(n int) func(*http.Request, Decision) (*http.Request, error) {
 	return func(req *http.Request, _ Decision) (*http.Request, error) {
 		if n < 1 {
@@ -51,7 +52,7 @@ func LowerMaxTokens(n int) func(*http.Request, Decision) (*http.Request, error) 
 // SetStream is a [Transport.MutateRequest] that asks for a stream, which a server can begin to send before
 // its time is up. Use it only where the response is read as a stream whenever its Content-Type says so. A request that
 // asks for a stream already is not changed, which ends the call. It fails on a body that is no
-// JSON object or longer than 32 MiB.
+// JSON object or longer than 32 MiB. See [Transport.MutateRequest] for the failures that lead to it.
 func SetStream(req *http.Request, _ Decision) (*http.Request, error) {
 	return rewrite(req, func(body []byte, members []member) []byte {
 		var edits []member

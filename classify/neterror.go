@@ -38,6 +38,14 @@ type netKind struct {
 	advice string
 }
 
+// decision is the judgement on a failure of this kind.
+func (k *netKind) decision() Decision {
+	return Decision{
+		Class: k.class, Retry: k.retry, MaxAttempts: attemptsFor(k.retry),
+		Safety: k.safety, Rule: k.rule, Advice: k.advice,
+	}
+}
+
 const (
 	adviceReach = "The server could not be reached: check address, network and proxy if it stays so."
 	adviceTLS   = "The TLS connection cannot be trusted or set up: check host name, certificates, protocol and clock."

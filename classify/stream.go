@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/errwire/errwire/errcodes"
@@ -168,7 +169,11 @@ func (b *eventBody) finish(err error) {
 			Class: errcodes.ClassNetwork, Retry: errcodes.RetryBackoff, Safety: MaybeExecuted,
 			Status: b.resp.StatusCode, Rule: ruleStreamEnd, Advice: adviceStream,
 		}
-		b.fail(d, fmt.Errorf("the stream ended after %d events without its terminal event: %w", b.events, io.ErrUnexpectedEOF))
+		events := strconv.Itoa(b.events) + " events"
+		if b.events == 1 {
+			events = "1 event"
+		}
+		b.fail(d, fmt.Errorf("the stream ended after %s without its terminal event: %w", events, io.ErrUnexpectedEOF))
 	default:
 		if _, ok := errors.AsType[*Error](err); ok {
 			b.err = err // of a Transport further down

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -155,6 +156,55 @@ func TestStreamErrorsAfterARetry(t *testing.T) {
 		require.Equal(t, s.open, s.closed)
 		require.Len(t, s.times, 2, "nothing is sent again")
 	})
+}
+
+// A wait that an event states is counted from the event, and one that nothing states leaves RetryAt alone.
+func TestStreamErrorsRetryAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			event string
+			wait  time.Duration
+			from  Source
+		}{
+			{"data: {\"error\":{\"message\":\"Try again in 3 seconds.\",\"code\":\"rate_limit_exceeded\"}}\n\n", 3 * time.Second, SourceText},
+			{"data: {\"error\":{\"message\":\"Slow down.\",\"code\":\"rate_limit_exceeded\"}}\n\n", 0, SourceNone},
+			{"", 0, SourceNone}, // no terminal event
+		} {
+			begun := time.Now()
+			resp := eventStream(t, io.MultiReader(strings.NewReader(chunk), &late{after: 10 * time.Second, r: strings.NewReader(tt.event)}))
+			_, err := io.ReadAll(resp.Body)
+			e, ok := errors.AsType[*Error](err)
+			require.True(t, ok)
+			require.Equal(t, StopBegun, e.Stop)
+			require.Equal(t, tt.wait, e.Decision.Wait)
+			require.Equal(t, tt.from, e.Decision.WaitFrom)
+			if tt.wait == 0 {
+				require.Zero(t, e.RetryAt)
+				continue
+			}
+			require.Equal(t, begun.Add(10*time.Second+tt.wait), e.RetryAt)
+		}
+	})
+}
+
+// late is a reader that brings nothing for a while.
+type late struct {
+	after time.Duration
+	r     io.Reader
+}
+
+func (l *late) Read(p []byte) (int, error) {
+	<-time.After(l.after)
+	l.after = 0
+	return l.r.Read(p)
+}
+
+// How many events arrived is said in words.
+func TestStreamErrorsCountsEvents(t *testing.T) {
+	for in, want := range map[string]string{"": "after 0 events without", chunk: "after 1 event without", chunk + chunk: "after 2 events without"} {
+		_, err := io.ReadAll(eventStream(t, strings.NewReader(in)).Body)
+		require.ErrorContains(t, err, want)
+	}
 }
 
 // Whole events go into the reader's slice: nothing is allocated per event.

@@ -26,7 +26,9 @@ import (
 // says), and RetryChanged if MutateRequest is set. Failures are counted by kind as well as by
 // call: 500, 429, 500 ends at the second 500. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
-// 9.2.2) or it carries an Idempotency-Key. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
+// 9.2.2) or it carries an Idempotency-Key: one whose connection broke or went silent after it was sent, and one whose answer a registry marks as
+// MaybeExecuted, as Runbase's does a 500 and a 504. Any other answer counts as a refusal, so that without such a row a POST goes out again after
+// a 500, a 502 or a 504. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
 // another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
 // bounded by Budget.
 //
@@ -79,6 +81,10 @@ type Transport struct {
 	// MutateRequest turns a request whose failure asks for a changed one (RetryChanged) into that
 	// one. It gets a clone with a fresh body, which it may change and return; nil, nil says that there is nothing to change, and
 	// ends the call. See [LowerMaxTokens] and [SetStream]. nil ends such calls with Decision.Advice.
+	//
+	// Only a row of a registry among the Classifier's can ask for it. Of those of package errcodes that is RunInfra's 504 alone: no other provider
+	// documents such a rule, so without a registry that has one MutateRequest is never called. Give a row of another provider the rule with
+	// [errcodes.Registry.With].
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
 	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
 	// per call, the same on every attempt. It is the caller's word that the server honours them.

@@ -159,6 +159,9 @@ func explainLines(in io.Reader, out io.Writer, c *classify.Classifier) error {
 		return fmt.Errorf("writing: %w", err)
 	}
 	if bad > 0 {
+		if bad == 1 {
+			return errors.New("1 line could not be read")
+		}
 		return fmt.Errorf("%d lines could not be read", bad)
 	}
 	return nil

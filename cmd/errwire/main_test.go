@@ -46,6 +46,8 @@ func TestExplainGolden(t *testing.T) {
 		{"redirect.http", nil},
 		{"once.http", []string{"-registry", "runbase"}},
 		{"page.http", []string{"-registry", "runinfra"}},
+		{"gateway.http", nil},
+		{"veto.http", nil},
 	} {
 		t.Run(tt.in, func(t *testing.T) {
 			raw, err := os.ReadFile(filepath.Join("testdata", tt.in))
@@ -59,6 +61,33 @@ func TestExplainGolden(t *testing.T) {
 			// A file instead of the standard input says the same.
 			_, fromFile, _ := drive(t, nil, append(append([]string{"explain"}, tt.args...), filepath.Join("testdata", tt.in))...)
 			require.Equal(t, out, fromFile)
+		})
+	}
+}
+
+// The verdict says by itself what the lines below it restrict.
+func TestHeadline(t *testing.T) {
+	for _, tt := range []struct{ registry, in, want string }{
+		{"", "500", "Send it once more; if it fails again, stop."},
+		{"", "502", "Send it again, more slowly each time."},
+		{"", "503\r\nRetry-After: 2", "Send it again after 2s, more slowly each time."},
+		{"", "503\r\nX-Should-Retry: false", "Do not send it again: the server asks not to."},
+		{"", "401\r\nX-Should-Retry: false", "Do not send it again: the same request would fail again."},
+		{"runbase", "500", "Only if it is safe to repeat: send it once more; if it fails again, stop."},
+		{"runbase", "500\r\nRetry-After: 2", "Only if it is safe to repeat: send it once more after 2s; if it fails again, stop."},
+		{"runbase", "500\r\nX-Should-Retry: false", "Do not send it again: the server asks not to."},
+		{"runinfra", "504", "Change the request, then send it: the same one would fail again."},
+	} {
+		t.Run(tt.registry+" "+tt.in, func(t *testing.T) {
+			args := []string{"explain"}
+			if tt.registry != "" {
+				args = append(args, "-registry", tt.registry)
+			}
+			status, out, errs := drive(t, []byte("HTTP/1.1 "+tt.in+"\r\n\r\n"), args...)
+			require.Equal(t, exitOK, status)
+			require.Empty(t, errs)
+			head, _, _ := strings.Cut(out, "\n")
+			require.Equal(t, tt.want, head)
 		})
 	}
 }
@@ -142,7 +171,7 @@ func TestUsage(t *testing.T) {
 		{"explain", `{"error":"no status line"}`, exitFailed, "", "call curl with -i"},
 		{"explain", "HTTP/1.1 099 x\r\n\r\n", exitFailed, "", "not between 100 and 999"},
 		{"explain -jsonl", "", exitOK, "", ""},
-		{"explain -jsonl", "\n", exitFailed, `{"line":1,"error":"the line is empty"}`, "1 lines"},
+		{"explain -jsonl", "\n", exitFailed, `{"line":1,"error":"the line is empty"}`, "1 line could not be read\n"},
 		{"docs", "", exitUsage, "", "-registry is missing"},
 		{"docs -registry nobody", "", exitUsage, "", "is not known"},
 		{"docs -registry runbase x", "", exitUsage, "", "one too many"},

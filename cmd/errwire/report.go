@@ -20,6 +20,9 @@ const (
 	plain  = "\x1b[0m"
 )
 
+// ruleVeto is the rule of a decision that nothing but the server's X-Should-Retry made final.
+const ruleVeto = "x-should-retry: false"
+
 // writeReport writes a decision for a person: the verdict first, then why, what to do, and what the request id is for.
 func writeReport(w io.Writer, d *classify.Decision, color bool) error {
 	var b bytes.Buffer
@@ -62,14 +65,21 @@ func headline(d *classify.Decision) (text, tint string) {
 	if !d.Failed() {
 		return "No error: nothing to send again.", green
 	}
+	send := "Send it "
+	if d.Safety == classify.MaybeExecuted {
+		send = "Only if it is safe to repeat: send it "
+	}
 	switch retryOf(d) {
 	case errcodes.RetryOnce:
-		return "Send it once more" + afterWait(d) + "; if it fails again, stop.", yellow
+		return send + "once more" + afterWait(d) + "; if it fails again, stop.", yellow
 	case errcodes.RetryBackoff:
-		return "Send it again" + afterWait(d) + ", more slowly each time.", yellow
+		return send + "again" + afterWait(d) + ", more slowly each time.", yellow
 	case errcodes.RetryChanged:
 		return "Change the request, then send it: the same one would fail again.", yellow
 	default:
+		if d.Vetoed && (d.Retry != errcodes.RetryNever || d.Rule == ruleVeto) {
+			return "Do not send it again: the server asks not to.", red
+		}
 		return "Do not send it again: the same request would fail again.", red
 	}
 }
