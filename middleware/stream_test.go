@@ -628,7 +628,7 @@ func TestStreamToStuckCaller(t *testing.T) {
 	logs := newRecords()
 	ew := &middleware.ErrorWriter{Registry: errcodes.OpenAI(), Logger: slog.New(logs)}
 	ended := make(chan error, 1)
-	srv := serve(t, ew.Timeout(middleware.Timeout{Idle: 20 * time.Millisecond})(ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+	srv := serve(t, ew.Timeout(middleware.Timeout{Idle: 250 * time.Millisecond})(ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		s := ew.Stream(w, r, middleware.Chat)
 		chunk := bytes.Repeat([]byte("x"), 64<<10)
 		for {
@@ -639,9 +639,10 @@ func TestStreamToStuckCaller(t *testing.T) {
 		}
 	})), false)
 	conn := dial(t, srv)
-	_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	require.NoError(t, err)
 	require.Error(t, <-ended)
 	got, _ := io.ReadAll(conn)
+	require.Contains(t, string(got), "200 OK", "the stream had begun")
 	require.False(t, bytes.HasSuffix(got, []byte("\r\n0\r\n\r\n")), "no clean end")
 }

@@ -110,13 +110,15 @@ type Checker struct {
 // for the error, and beyond [DefaultMaxDepth] levels.
 func (c *Checker) Check(dst []Value, data []byte) ([]Value, error) {
 	base := len(dst)
-	dst = slices.Grow(dst, len(c.Fields))[:base+len(c.Fields)]
-	clear(dst[base:])
+	dst = slices.Grow(dst, len(c.Fields))
+	for range c.Fields {
+		dst = append(dst, Value{})
+	}
 	s := scanner{data: data, limit: c.MaxDepth}
 	if s.limit <= 0 {
 		s.limit = DefaultMaxDepth
 	}
-	end, isObject := s.body(c.Fields, dst[base:])
+	end, isObject := s.body(&report{fields: c.Fields, values: dst[base:]})
 	if end < 0 {
 		return dst[:base], s.syntaxError()
 	}

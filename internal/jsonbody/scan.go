@@ -52,25 +52,44 @@ func (s *scanner) failUTF8(i int) int {
 	return s.fail(i, expectUTF8)
 }
 
-// body checks the whole of data. It reports what it finds of fields in values, and
-// whether the top level is an object.
-func (s *scanner) body(fields []string, values []Value) (end int, isObject bool) {
-	data := s.data
-	if len(data) >= len(byteOrderMark) && string(data[:len(byteOrderMark)]) == byteOrderMark {
-		return s.fail(0, expectNoMark), false
+// report is what a caller wants to know of the top-level object. It is no part of
+// scanner: what an error takes from there would move values to the heap.
+type report struct {
+	fields []string
+	values []Value // one for each field
+}
+
+// find returns the value that belongs to the field whose name stands between
+// quotation marks as raw, or nil. escaped says that raw has escape sequences.
+func (r *report) find(raw []byte, escaped bool) *Value {
+	for n, name := range r.fields {
+		if !escaped && string(raw) == name || escaped && equalQuoted(raw, name) {
+			return &r.values[n]
+		}
 	}
-	i := space(data, 0)
-	if i < len(data) && data[i] == '{' {
+	return nil
+}
+
+// body checks the whole of data. It puts what it finds of the fields into r, and
+// says whether the top level is an object.
+func (s *scanner) body(r *report) (end int, isObject bool) {
+	data, i := s.data, 0
+	if i < len(data) && data[i] <= ' ' {
+		i = space(data, i)
+	}
+	switch {
+	case i < len(data) && data[i] == '{':
 		isObject = true
-		i = s.object(i, fields, values)
-	} else {
+		i = s.object(i, r)
+	case len(data) >= len(byteOrderMark) && string(data[:len(byteOrderMark)]) == byteOrderMark:
+		return s.fail(0, expectNoMark), false
+	default:
 		i = s.value(i, 0)
 	}
-	if i < 0 {
-		return i, isObject
-	}
-	if i = space(data, i); i < len(data) {
-		return s.fail(i, expectEnd), isObject
+	if i >= 0 && i < len(data) {
+		if i = space(data, i); i < len(data) {
+			i = s.fail(i, expectEnd)
+		}
 	}
 	return i, isObject
 }
@@ -79,58 +98,80 @@ func (s *scanner) body(fields []string, values []Value) (end int, isObject bool)
 // outside of a string it is one more byte that is no value.
 const byteOrderMark = "\ufeff"
 
-// object checks the top-level object, whose brace is data[i]. It reports what it
-// finds of fields in values.
-func (s *scanner) object(i int, fields []string, values []Value) int {
+// object checks the top-level object, whose brace is data[i]. It puts what it finds
+// of the fields into r.
+func (s *scanner) object(i int, r *report) int {
 	data := s.data
-	i = space(data, i+1)
+	i++
+	if i < len(data) && data[i] <= ' ' {
+		i = space(data, i)
+	}
 	if i < len(data) && data[i] == '}' {
 		return i + 1
 	}
-	expected := expectFirstName
-	for {
-		if i >= len(data) || data[i] != '"' {
-			return s.fail(i, expected)
-		}
+	if i >= len(data) || data[i] != '"' {
+		return s.fail(i, expectFirstName)
+	}
+	for { // data[i] is the quotation mark before a field name.
 		start := i + 1
+		i = start
 		s.escaped = false
-		if i = s.str(start); i < 0 {
+		if i >= 0 && i < len(data)-7 {
+			if m := special(load(data[i : i+8])); m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+			} else {
+				i += 8
+			}
+		}
+		if i < len(data) && data[i] == '"' {
+			i++
+		} else if i = s.str(i); i < 0 {
 			return i
 		}
-		value := find(data[start:i-1], s.escaped, fields, values)
-		i = space(data, i)
+		value := r.find(data[start:i-1], s.escaped)
+		if i < len(data) && data[i] <= ' ' {
+			i = space(data, i)
+		}
 		if i >= len(data) || data[i] != ':' {
 			return s.fail(i, expectColon)
 		}
-		i = space(data, i+1)
+		i++
+		if i < len(data) && data[i] <= ' ' {
+			i = space(data, i)
+		}
 		start = i
-		if i = s.value(i, 1); i < 0 {
+		if i >= len(data) {
+			return s.fail(i, expectValue)
+		}
+		kind := kindOf[data[i]]
+		if kind == String { // spares a call where there is most to spare
+			i = s.str(i + 1)
+		} else {
+			i = s.value(i, 1)
+		}
+		if i < 0 {
 			return i
 		}
 		if value != nil {
-			*value = Value{Kind: kindOf[data[start]], Start: start, End: i}
+			*value = Value{Kind: kind, Start: start, End: i}
 		}
-		i = space(data, i)
-		if i < len(data) && data[i] == '}' {
-			return i + 1
+		if i < len(data) && data[i] <= ' ' {
+			i = space(data, i)
 		}
 		if i >= len(data) || data[i] != ',' {
+			if i < len(data) && data[i] == '}' {
+				return i + 1
+			}
 			return s.fail(i, expectAfterMember)
 		}
-		i = space(data, i+1)
-		expected = expectName
-	}
-}
-
-// find returns the value that belongs to the field whose name stands between
-// quotation marks as raw, or nil. escaped says that raw has escape sequences.
-func find(raw []byte, escaped bool, fields []string, values []Value) *Value {
-	for n, name := range fields {
-		if !escaped && string(raw) == name || escaped && equalQuoted(raw, name) {
-			return &values[n]
+		i++
+		if i < len(data) && data[i] <= ' ' {
+			i = space(data, i)
+		}
+		if i >= len(data) || data[i] != '"' {
+			return s.fail(i, expectName)
 		}
 	}
-	return nil
 }
 
 // value checks the value that begins at data[i], inside of depth levels.
@@ -142,7 +183,10 @@ func (s *scanner) value(i, depth int) int {
 	case '"':
 		return s.str(i + 1)
 	case '{', '[':
-		return s.nested(i, depth)
+		if i = s.walk(i, depth, 0, nil); i == deeper {
+			return s.deep()
+		}
+		return i
 	case 't':
 		return s.literal(i, "true", expectTrue)
 	case 'f':
@@ -155,12 +199,9 @@ func (s *scanner) value(i, depth int) int {
 	return s.fail(i, expectValue)
 }
 
-// nested checks the object or array that opens at data[i], inside of depth levels.
-func (s *scanner) nested(i, depth int) int {
-	if i = s.walk(i, depth, 0, nil); i != deeper {
-		return i
-	}
-	// Few bodies come here, so the others need not pay for clearing this.
+// deep goes on where walk ran out of bits. Few bodies come here, so the others need
+// not pay for clearing the words.
+func (s *scanner) deep() int {
 	var words [DefaultMaxDepth/64 + 1]uint64
 	return s.walk(s.resumeAt, s.resumeDepth, s.resumeKinds, words[:0])
 }
@@ -338,7 +379,33 @@ shut: // data[i] closes the innermost object or array.
 
 // str checks a string from a byte inside of it where a character begins, and
 // returns the index after its closing quotation mark.
+//
+// Most strings are short and plain ASCII, and this loop is all they need: it has
+// little to set up and keeps little. The others go on in text.
 func (s *scanner) str(i int) int {
+	data := s.data
+	stop := i + shortString
+	for i >= 0 && i < len(data)-7 && i < stop {
+		if m := special(load(data[i : i+8])); m != 0 {
+			i += bits.TrailingZeros64(m) >> 3
+			if data[i] == '"' {
+				return i + 1
+			}
+			return s.text(i)
+		}
+		i += 8
+	}
+	if i == stop {
+		i += plain(data[i:]) // as text does in a long run
+	}
+	return s.text(i)
+}
+
+// shortString is how many bytes of a string str looks at, a multiple of 8.
+const shortString = 64
+
+// text does for any string what str does for most.
+func (s *scanner) text(i int) int {
 	data, start := s.data, i
 	state := uint64(utf8Whole) // after the bytes before i
 	clean := 0                 // words with nothing special just before i

@@ -91,7 +91,7 @@ func Handler(ew *middleware.ErrorWriter, router Router, begun chan<- struct{}) h
 		})},
 		{Path: "/late", Handler: limit(middleware.Timeout{FirstByte: 5 * time.Millisecond}, wait)},
 		{Path: "/late-total", Handler: limit(middleware.Timeout{Total: 5 * time.Millisecond}, wait)},
-		{Method: http.MethodPost, Path: "/slow-body", Handler: limit(middleware.Timeout{FirstByte: 20 * time.Millisecond}, body(refuse(errcodes.Internal)))},
+		{Method: http.MethodPost, Path: "/slow-body", Handler: limit(middleware.Timeout{FirstByte: 100 * time.Millisecond}, body(refuse(errcodes.Internal)))},
 		{Path: "/deadline", Handler: ew.Handler(func(http.ResponseWriter, *http.Request) error { return context.DeadlineExceeded })},
 		{Path: "/timeout-handler", Handler: http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
