@@ -3,8 +3,10 @@ package otelhooktest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -170,6 +172,13 @@ func TestDoExits(t *testing.T) {
 		{"cancelled", context.Canceled, map[string]any{"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "cancelled"}, codes.Unset},
 		{
 			"an error that may say anything", errors.New("secret text"),
+			map[string]any{
+				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "not_retryable",
+				"errwire.category": "unknown", "error.type": "unknown",
+			}, codes.Error,
+		},
+		{
+			"a connection that broke", fmt.Errorf("secret text: %w", syscall.ECONNRESET),
 			map[string]any{
 				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "unsafe_replay",
 				"errwire.category": "network", "error.type": "network",
