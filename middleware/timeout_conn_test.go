@@ -263,20 +263,26 @@ func TestTimeoutLeavesNoBodyBehind(t *testing.T) {
 				go func() {
 					_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
 					got := make([]byte, len("HTTP/1.1 200"))
-					_, _ = io.ReadFull(conn, got)
+					n, _ := io.ReadFull(conn, got)
 					_, _ = io.WriteString(conn, "GET /stray HTTP/1.1\r\nHost: x\r\n\r\n")
 					rest, _ := io.ReadAll(conn) // to the end of the connection
-					answers <- string(got) + string(rest)
+					answers <- string(got[:n]) + string(rest)
 				}()
 			}
+			begun := 0
 			for range callers {
 				got := <-answers
+				if got == "" {
+					continue // the bound struck between the first write and its flush: a broken connection is an honest end
+				}
+				begun++
 				require.True(t, strings.HasPrefix(got, "HTTP/1.1 200"), got)
 				require.Equal(t, 1, strings.Count(got, "HTTP/1.1"), got)
 				if duplex {
 					require.Contains(t, got, `data: {"error":{`)
 				}
 			}
+			require.Positive(t, begun)
 			require.Empty(t, stray)
 		})
 	}
