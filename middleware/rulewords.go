@@ -182,35 +182,47 @@ func (w *wording) related(tag, param string) string {
 	if relation, ok := crossComparisons[tag]; ok {
 		return relation + " the field " + w.fromTop(param)
 	}
+	if when, ok := strings.CutPrefix(tag, "required_"); ok {
+		return joined("is required", w.when(when, param))
+	}
+	if when, ok := strings.CutPrefix(tag, "excluded_"); ok {
+		return joined("must be left out", w.when(when, param))
+	}
 	switch tag {
-	case "required_if", "skip_unless":
+	case "skip_unless":
 		return "is required if " + w.conditions(param)
-	case "required_unless":
-		return "is required unless " + w.conditions(param)
-	case "required_with":
-		return "is required if " + w.siblings(param, "or") + " is given"
-	case "required_with_all":
-		return "is required if " + w.siblings(param, "and") + " are given"
-	case "required_without":
-		return "is required if " + w.siblings(param, "or") + " is left out"
-	case "required_without_all":
-		return "is required if " + w.siblings(param, "and") + " are left out"
-	case "excluded_if":
-		return "must be left out if " + w.conditions(param)
-	case "excluded_unless":
-		return "must be left out unless " + w.conditions(param)
-	case "excluded_with":
-		return "must be left out if " + w.siblings(param, "or") + " is given"
-	case "excluded_with_all":
-		return "must be left out if " + w.siblings(param, "and") + " are given"
-	case "excluded_without":
-		return "must be left out if " + w.siblings(param, "or") + " is left out"
-	case "excluded_without_all":
-		return "must be left out if " + w.siblings(param, "and") + " are left out"
 	case "postcode_iso3166_alpha2_field":
 		return "must be a postal code of the country in the field " + w.sibling(param)
 	}
 	return ""
+}
+
+// when returns the condition of a rule that asks for a field, or for its absence, depending on others: what follows required_ and
+// excluded_ in its name. It is "" for one that is not known.
+func (w *wording) when(rule, param string) string {
+	switch rule {
+	case "if":
+		return "if " + w.conditions(param)
+	case "unless":
+		return "unless " + w.conditions(param)
+	case "with":
+		return "if " + w.siblings(param, "or") + " is given"
+	case "with_all":
+		return "if " + w.siblings(param, "and") + " are given"
+	case "without":
+		return "if " + w.siblings(param, "or") + " is left out"
+	case "without_all":
+		return "if " + w.siblings(param, "and") + " are left out"
+	}
+	return ""
+}
+
+// joined returns what is asked for and when, "" without a when.
+func joined(what, when string) string {
+	if when == "" {
+		return ""
+	}
+	return what + " " + when
 }
 
 var comparisons = map[string]string{

@@ -80,7 +80,7 @@ func next(raw []byte) (rune, int) {
 	return rune(raw[1]), 2
 }
 
-// unit returns the UTF-16 code unit of the \uXXXX at the start of raw.
+// unit returns the UTF-16 code unit of the escape, \u and four hex digits, at the start of raw.
 func unit(raw []byte) rune {
 	u := rune(0)
 	for _, c := range raw[2:6] {
