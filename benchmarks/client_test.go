@@ -89,11 +89,11 @@ func (b backedOff) RoundTrip(req *http.Request) (resp *http.Response, err error)
 	return resp, err
 }
 
-// bodySizes are those of the requests, in bytes.
-var bodySizes = []struct {
-	name string
-	size int
-}{{"none", 0}, {"4KB", 4 << 10}, {"1MB", 1 << 20}}
+// sizes are the requests: their methods and the bytes of their bodies.
+var sizes = []struct {
+	name, method string
+	size         int
+}{{"GET", http.MethodGet, 0}, {"POST", http.MethodPost, 0}, {"4KB", http.MethodPost, 4 << 10}, {"1MB", http.MethodPost, 1 << 20}}
 
 // request is one that can be sent many times: rewind puts its body back.
 type request struct {
@@ -103,15 +103,15 @@ type request struct {
 	data []byte
 }
 
-func newRequest(tb testing.TB, size int) *request {
+func newRequest(tb testing.TB, method string, size int) *request {
 	tb.Helper()
 	r := &request{data: bytes.Repeat([]byte("x"), size)}
 	var err error
 	if size == 0 {
-		r.req, err = http.NewRequestWithContext(tb.Context(), http.MethodPost, "http://api.example.com/v1/runs", http.NoBody)
+		r.req, err = http.NewRequestWithContext(tb.Context(), method, "http://api.example.com/v1/runs", http.NoBody)
 	} else {
 		r.body = bytes.NewReader(r.data)
-		r.req, err = http.NewRequestWithContext(tb.Context(), http.MethodPost, "http://api.example.com/v1/runs", r.body)
+		r.req, err = http.NewRequestWithContext(tb.Context(), method, "http://api.example.com/v1/runs", r.body)
 		r.rc = r.req.Body
 	}
 	require.NoError(tb, err)
@@ -135,8 +135,8 @@ func send(t tripper, r *request) bool {
 
 // A call that succeeds at once costs no allocation and no byte beyond the bare transport's, whatever its body.
 func TestSuccessAllocatesNothingOfOurs(t *testing.T) {
-	for _, size := range bodySizes {
-		r := newRequest(t, size.size)
+	for _, size := range sizes {
+		r := newRequest(t, size.method, size.size)
 		all := trippers()
 		bare := testing.AllocsPerRun(200, func() { require.True(t, send(all[0], r)) })
 		for _, c := range all[1:4] {
@@ -146,8 +146,8 @@ func TestSuccessAllocatesNothingOfOurs(t *testing.T) {
 }
 
 func BenchmarkRoundTrip(b *testing.B) {
-	for _, size := range bodySizes {
-		r := newRequest(b, size.size)
+	for _, size := range sizes {
+		r := newRequest(b, size.method, size.size)
 		for _, c := range trippers() {
 			b.Run(size.name+"/"+c.name, func(b *testing.B) {
 				require.True(b, send(c, r))
@@ -164,9 +164,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 // turns of about a tenth of a millisecond, in another order each time, and the figure is the median over the rounds: what else the
 // machine does then falls on all alike. Run it with -benchtime=500x; an op is a round.
 func BenchmarkRoundTripRatio(b *testing.B) {
-	for _, size := range bodySizes {
+	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
-			r := newRequest(b, size.size)
+			r := newRequest(b, size.method, size.size)
 			all := trippers()
 			calls := make([]int, len(all))
 			for n, c := range all {

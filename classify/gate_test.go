@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -651,4 +652,56 @@ func TestGateHearsOfEachTicketOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowBase is a base whose attempts last until leave is closed.
+type slowBase struct{ leave chan struct{} }
+
+func (s slowBase) RoundTrip(*http.Request) (*http.Response, error) {
+	<-s.leave
+	return nil, io.ErrClosedPipe
+}
+
+// A call that a Pacer holds back costs little more than one that waits for its answer: at most 1 KB, of which there are ten thousand.
+func TestPacerMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls = 10_000
+		inUse := func() int64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			if raceEnabled {
+				return int64(m.HeapInuse) // frames are larger with the race detector
+			}
+			return int64(m.HeapInuse + m.StackInuse)
+		}
+		base := slowBase{make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		crowd := func(rt http.RoundTripper) int64 {
+			requests := make([]*http.Request, calls)
+			for i := range requests {
+				requests[i] = post(t, ctx, "")
+			}
+			client := &http.Client{Transport: rt}
+			before := inUse()
+			for _, req := range requests {
+				go func() {
+					if resp, err := client.Do(req); err == nil {
+						resp.Body.Close()
+					}
+				}()
+			}
+			synctest.Wait()
+			return (inUse() - before) / calls
+		}
+		answer := crowd(base)
+		p := &Pacer{QueueSize: calls, Park: 2 * time.Hour}
+		p.Report(ctx, GateReport{Request: post(t, ctx, ""), Failure: &Attempt{Decision: Decision{Class: errcodes.ClassOverloaded, Retry: errcodes.RetryBackoff, Wait: time.Hour}}})
+		held := crowd(&Transport{Base: base, Gate: p})
+		t.Logf("%d bytes for a call that is held back, %d for one that waits for its answer", held, answer)
+		require.LessOrEqual(t, held, answer+1<<10)
+		cancel()
+		close(base.leave)
+		<-time.After(3 * time.Hour) // until the scope is forgotten
+	})
 }

@@ -121,18 +121,23 @@ func (w *worker) execute(key string) {
 func TestNothingIsBilledTwice(t *testing.T) {
 	for _, cut := range cuts {
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet} {
-			for _, key := range []bool{false, true} {
-				for _, warm := range []bool{false, true} {
-					t.Run(fmt.Sprintf("%s/%s/key %t/used connection %t", cut, method, key, warm), func(t *testing.T) {
-						testBilling(t, cut, method, key, warm)
-					})
+			for _, size := range []int{0, 256 << 10} {
+				if method == http.MethodGet && size > 0 {
+					continue
+				}
+				for _, key := range []bool{false, true} {
+					for _, warm := range []bool{false, true} {
+						t.Run(fmt.Sprintf("%s/%s/%d bytes/key %t/used connection %t", cut, method, size, key, warm), func(t *testing.T) {
+							testBilling(t, cut, method, size, key, warm)
+						})
+					}
 				}
 			}
 		}
 	}
 }
 
-func testBilling(t *testing.T, cut, method string, key, warm bool) {
+func testBilling(t *testing.T, cut, method string, size int, key, warm bool) {
 	t.Helper()
 	times := 2
 	if cut == "during the status line" {
@@ -160,9 +165,9 @@ func testBilling(t *testing.T, cut, method string, key, warm bool) {
 	w.executed.Store(0)
 	w.requests.Store(0)
 
-	var body io.Reader = bytes.NewReader(bytes.Repeat([]byte("x"), 256<<10))
-	if method == http.MethodGet {
-		body = http.NoBody
+	var body io.Reader = http.NoBody
+	if size > 0 {
+		body = bytes.NewReader(bytes.Repeat([]byte("x"), size))
 	}
 	req, err := http.NewRequestWithContext(t.Context(), method, w.url, body)
 	require.NoError(t, err)
@@ -200,35 +205,100 @@ func testBilling(t *testing.T, cut, method string, key, warm bool) {
 	}
 }
 
-// What net/http would do by itself, so that the test above tests something.
+// What net/http would do by itself, so that the test above tests something; and what it is kept from.
 func TestKeyedRequestsAreResentByNetHTTP(t *testing.T) {
 	w := startWorker(t, "after the body", 0, false)
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
-	send := func(rt http.RoundTripper) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, strings.NewReader("{}"))
+	send := func(rt http.RoundTripper, method, header string, body io.Reader) {
+		req, err := http.NewRequestWithContext(t.Context(), method, w.url, body)
 		require.NoError(t, err)
-		req.Header.Set("Idempotency-Key", "k")
+		req.Header.Set(header, "k")
 		resp, err := rt.RoundTrip(req)
 		if err == nil {
 			io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 		}
+		require.Equal(t, http.Header{header: {"k"}}, req.Header, "the caller's request is not changed")
 	}
-	for _, tt := range []struct {
-		name string
-		rt   http.RoundTripper
-		want int32
-	}{
-		{"net/http", base, 2},
-		{"one attempt of ours", &Transport{Base: base, MaxAttempts: 1}, 1},
-		{"over what somebody put between", &Transport{Base: struct{ http.RoundTripper }{base}, MaxAttempts: 1}, 1},
-	} {
-		send(base) // a connection that was used
-		w.requests.Store(0)
-		w.cuts.Store(1)
-		send(tt.rt)
-		require.Equal(t, tt.want, w.requests.Load(), tt.name)
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		for _, header := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+			for _, body := range []string{"{}", ""} {
+				for _, tt := range []struct {
+					name string
+					rt   http.RoundTripper
+					want int32
+				}{
+					{"net/http", base, 2},
+					{"one attempt of ours", &Transport{Base: base, MaxAttempts: 1}, 1},
+					{"over what somebody put between", &Transport{Base: struct{ http.RoundTripper }{base}, MaxAttempts: 1}, 1},
+					{"two of ours", &Transport{Base: &Transport{Base: base, MaxAttempts: 1}, MaxAttempts: 1, IdempotencyKeys: true}, 1},
+				} {
+					send(base, http.MethodGet, header, http.NoBody) // a connection that was used
+					w.requests.Store(0)
+					w.cuts.Store(1)
+					var r io.Reader = http.NoBody
+					if body != "" {
+						r = strings.NewReader(body)
+					}
+					send(tt.rt, method, header, r)
+					require.Equal(t, tt.want, w.requests.Load(), "%s %s %q: %s", method, header, body, tt.name)
+				}
+			}
+		}
+	}
+}
+
+// However a key is spelled and whoever has changed its spelling, a server sees it, once.
+func TestKeysReachTheServer(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })
+	for _, proto := range []int{1, 2} {
+		srv := httptest.NewUnstartedServer(handler)
+		srv.EnableHTTP2 = proto == 2
+		srv.StartTLS()
+		base := srv.Client().Transport
+		nested := &Transport{Base: &Transport{Base: base, IdempotencyKeys: true}, IdempotencyKeys: true}
+		for _, tt := range []struct {
+			header http.Header
+			want   map[string][]string
+		}{
+			{http.Header{"Idempotency-Key": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"X-Idempotency-Key": {"k"}}, map[string][]string{"X-Idempotency-Key": {"k"}}},
+			{http.Header{"idempotency-key": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"Idempotency-Key": {"a"}, "idempotency-key": {"b"}}, map[string][]string{"Idempotency-Key": {"b", "a"}}},
+			{http.Header{"Idempotency-Key": {"a"}, "X-Idempotency-Key": {"b"}}, map[string][]string{"Idempotency-Key": {"a"}, "X-Idempotency-Key": {"b"}}},
+			{nil, map[string][]string{"Idempotency-Key": nil}}, // one of ours
+		} {
+			for _, body := range []string{"", "{}"} {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, http.NoBody)
+				require.NoError(t, err)
+				if body != "" {
+					req, err = http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader(body))
+					require.NoError(t, err)
+				}
+				req.Header = tt.header.Clone()
+				resp, err := nested.RoundTrip(req)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, tt.header, req.Header)
+				got := <-seen
+				for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+					want, ok := tt.want[name]
+					switch {
+					case ok && want == nil:
+						require.Len(t, got[name], 1)
+						require.Len(t, got[name][0], 26)
+					case ok && len(want) > 1:
+						require.ElementsMatch(t, want, got[name], "net/http writes them in the order of their names")
+					default:
+						require.Equal(t, want, got[name], "HTTP/%d, %v, %q", proto, tt.header, body)
+					}
+				}
+			}
+		}
+		srv.Client().CloseIdleConnections()
+		srv.Close()
 	}
 }
 

@@ -47,29 +47,6 @@ type prefixedBody struct {
 	io.Closer
 }
 
-// once returns req, or a copy of it that net/http does not send a second time on its own. It would, on a connection that
-// turns out to be dead, for every request with an Idempotency-Key whose body it can read again: nobody would count that
-// attempt, or wait before it. The retry is for the caller of RoundTrip to make.
-//
-// A request without a body cannot be held back; see Transport.IdempotencyKeys.
-func once(req *http.Request) *http.Request {
-	if req.GetBody == nil || !hasBody(req) || !hasKey(req) {
-		return req
-	}
-	out := req.WithContext(req.Context())
-	out.GetBody = nil
-	return out
-}
-
-// hasKey reports whether net/http takes the request for one that may be executed twice because of a header.
-func hasKey(req *http.Request) bool {
-	if _, ok := req.Header["Idempotency-Key"]; ok {
-		return true
-	}
-	_, ok := req.Header["X-Idempotency-Key"]
-	return ok
-}
-
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 func closeBody(req *http.Request) {

@@ -2,7 +2,6 @@ package classify
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -89,8 +88,10 @@ type Transport struct {
 	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
 	// per call, the same on every attempt. It is the caller's word that the server honours them.
 	//
-	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. A
-	// request with a body is kept from that, because nobody would count it or wait: its attempts go out without GetBody. One without a body is not.
+	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
+	// added the header, they are kept from that, because nobody would count that attempt or wait before it: those with a body go out without GetBody,
+	// those without one with the header's name in lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get]
+	// in a Base of yours.
 	IdempotencyKeys bool
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
@@ -136,13 +137,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.Observer != nil {
 		start = time.Now()
 	}
-	var resp *http.Response
-	var err error
-	if pass.Ticket == nil {
-		resp, err = t.send(req)
-	} else {
-		resp, err = t.sendWith(req.Context(), req, pass)
-	}
+	resp, err := t.sendWith(req.Context(), req, pass)
 	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
 		return t.call(req).run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
@@ -481,27 +476,7 @@ func nested(req *http.Request) bool {
 	return err == nil && n > 0
 }
 
-// replayable reports whether the request may be executed twice: RFC 9110 section 9.2.2, or a key.
-func replayable(req *http.Request) bool {
-	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != ""
-}
-
 // sendable reports whether the request could ever have been sent over HTTP.
 func sendable(req *http.Request) bool {
 	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https")
-}
-
-// keyed returns a copy of req with a fresh Idempotency-Key.
-func keyed(req *http.Request) *http.Request {
-	r := req.WithContext(req.Context())
-	r.Header = req.Header.Clone()
-	if r.Header == nil {
-		r.Header = make(http.Header, 1)
-	}
-	r.Header.Set("Idempotency-Key", rand.Text())
-	return r
 }
