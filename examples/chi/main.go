@@ -29,13 +29,34 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
+	if code := exitCode(err, os.Stderr); code != 0 {
+		os.Exit(code)
 	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "chi: %v\n", err)
-		os.Exit(1)
+}
+
+// usageError is a command line that is not understood.
+type usageError struct {
+	error
+
+	told bool // by package flag
+}
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode returns the exit status of the program that ends with err, and tells of err on stderr.
+func exitCode(err error, stderr io.Writer) int {
+	usage, wrongUsage := errors.AsType[usageError](err)
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case wrongUsage && usage.told:
+		return 2
 	}
+	fmt.Fprintf(stderr, "chi: %v\n", err)
+	if wrongUsage {
+		return 2
+	}
+	return 1
 }
 
 // registries returns the vocabularies that -dialect names.
@@ -52,10 +73,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	dialect := flags.String("dialect", "runbase", "the `vocabulary` of the errors")
 	redisURL := flags.String("redis", "", "count rates in the Redis at this `URL` (default $REDIS_URL; without either, in this process)")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return usageError{err, true}
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("argument %q is not expected", flags.Arg(0))
+		return usageError{error: fmt.Errorf("argument %q is not expected", flags.Arg(0))}
 	}
 	if *redisURL == "" {
 		// Not as the flag's default, which -help would print with the password.
@@ -70,7 +91,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	if registry == nil {
-		return fmt.Errorf("dialect %q is not one of %s", *dialect, strings.Join(names, ", "))
+		return usageError{error: fmt.Errorf("dialect %q is not one of %s", *dialect, strings.Join(names, ", "))}
 	}
 	logger := slog.New(&otelhook.LogHandler{Base: slog.NewTextHandler(stderr, nil)})
 	var limiter middleware.Limiter = &middleware.LocalLimiter{Quota: quota}

@@ -228,12 +228,26 @@ func TestServeUntilInterrupted(t *testing.T) {
 func TestUsage(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	require.ErrorContains(t, run(ctx, []string{"extra"}, io.Discard, io.Discard), `argument "extra" is not expected`)
-	require.ErrorContains(t, run(ctx, []string{"-dialect", "x"}, io.Discard, io.Discard), `dialect "x" is not one of runbase, runinfra`)
-	require.ErrorContains(t, run(ctx, []string{"-addr", "nowhere:x"}, io.Discard, io.Discard), "serve runbase: listen")
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"extra", 2, "argument \"extra\" is not expected"},
+		{"-dialect x", 2, "dialect \"x\" is not one of runbase, runinfra"},
+		{"-nonsense", 2, "flag provided but not defined: -nonsense"},
+		{"-addr nowhere:x", 1, "serve runbase: listen"},
+	} {
+		var stderr strings.Builder
+		err := run(ctx, strings.Fields(tt.args), io.Discard, &stderr)
+		require.Equal(t, tt.code, exitCode(err, &stderr), tt.args)
+		require.Equal(t, 1, strings.Count(stderr.String(), tt.want), "told once: %s", stderr.String())
+	}
 	t.Setenv("REDIS_URL", "redis://:hunter2@127.0.0.1:1")
 	var help strings.Builder
-	require.ErrorIs(t, run(ctx, []string{"-help"}, io.Discard, &help), flag.ErrHelp)
+	err := run(ctx, []string{"-help"}, io.Discard, &help)
+	require.ErrorIs(t, err, flag.ErrHelp)
+	require.Zero(t, exitCode(err, &help))
 	require.Contains(t, help.String(), "$REDIS_URL")
 	require.NotContains(t, help.String(), "hunter2")
 }
