@@ -46,6 +46,12 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	if j, ok := f.byNumbers(d, &e); ok {
 		return j
 	}
+	if e.known != nil && e.known.class == errcodes.ClassInvalidRequest && e.text < 0 {
+		// Of a family that says no more than the status, the reason beside it may.
+		if j, ok := f.byNames(&e); ok && j.class != errcodes.ClassInvalidRequest {
+			return j
+		}
+	}
 	if j, ok := byText(d, &e); ok {
 		return j
 	}
@@ -107,7 +113,7 @@ func (f *facts) byNature() (judgement, bool) {
 func (f *facts) byNumbers(d *Decision, e *evidence) (judgement, bool) {
 	l := &e.limits
 	rated := e.known != nil && ofLimits(e.known.class)
-	limited := l.isLimit && e.group&(on2xx|on400|on403|on429|on503|on500) != 0 || rated
+	limited := l.isLimit && e.group&(on2xx|on400|on403|on429|on503|on500) != 0 || rated || e.group == on429
 	switch {
 	case !limited && e.group != on402:
 	case f.zeroLimit || l.zero:

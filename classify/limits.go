@@ -43,7 +43,7 @@ func (p *prose) readLimits() limits {
 		case use&saysShort != 0:
 			l.see(periodShort)
 		case use&saysCalendar != 0:
-			if i > 0 && isPresent(p.word(i-1)) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0 {
+			if i > 0 && isPresent(p.word(i-1)) || p.isSingle(i-1) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0 {
 				l.see(periodDay)
 			}
 		case use&saysWindow != 0:
@@ -144,6 +144,23 @@ func (l *limits) see(p period) {
 func isPresent(w []byte) bool {
 	switch string(w) {
 	case "this", "the", "current", "billing":
+		return true
+	}
+	return false
+}
+
+// isSingle reports whether word i says that one day, week or month behind it bounds what is counted: "within one day".
+func (p *prose) isSingle(i int) bool {
+	if i < 1 {
+		return false
+	}
+	switch string(p.word(i)) {
+	case "one", "1", "a", "single":
+	default:
+		return false
+	}
+	switch string(p.word(i - 1)) {
+	case "within", "during", "in":
 		return true
 	}
 	return false

@@ -23,6 +23,21 @@ func pageTitle(s string) (string, bool) {
 	return "", true
 }
 
+// firstElement returns the text inside the first of those elements of XML that is there.
+func firstElement(s string, tags ...string) (string, bool) {
+	for _, tag := range tags {
+		inside, ok := elementInside(s, tag)
+		if !ok {
+			continue
+		}
+		if strings.IndexByte(inside, '<') < 0 {
+			return html.UnescapeString(trimBlank(inside)), true // no page: its lines are its own
+		}
+		return visibleText(inside), true
+	}
+	return "", false
+}
+
 // isPage reports whether s, which begins with '<', is HTML.
 func isPage(s string) bool {
 	head := cut(s, 1<<10)
@@ -36,6 +51,15 @@ func isPage(s string) bool {
 
 // elementText returns the text inside the first element of that name, with blanks collapsed.
 func elementText(s, tag string) (string, bool) {
+	inside, ok := elementInside(s, tag)
+	if !ok {
+		return "", false
+	}
+	return visibleText(inside), true
+}
+
+// elementInside returns what stands inside the first element of that name.
+func elementInside(s, tag string) (string, bool) {
 	at := 0
 	for {
 		i := indexFold(s[at:], "<"+tag)
@@ -61,7 +85,7 @@ func elementText(s, tag string) (string, bool) {
 	} else if tag != "title" && tag != "h1" {
 		return "", false
 	}
-	return visibleText(inside), true
+	return inside, true
 }
 
 // visibleText returns s without tags, comments, scripts and styles, entities decoded and blanks collapsed.
@@ -113,8 +137,13 @@ func (f *facts) readMarkup(s string) bool {
 		f.pageText = visibleText(s)
 		return true
 	}
-	message, ok := elementText(s, "message")
-	code, isCode := elementText(s, "code")
+	message, ok := firstElement(s, "message", "error_message", "errormessage", "faultstring")
+	code, isCode := firstElement(s, "code", "error_code", "errorcode", "faultcode")
+	if !isCode {
+		if code, isCode = elementText(s, "status"); !isScreaming(code) {
+			code, isCode = "", false
+		}
+	}
 	if !ok && !isCode {
 		return false
 	}

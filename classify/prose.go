@@ -104,7 +104,7 @@ var proseRules = [...]proseRule{
 			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|exceeded|depleted|empty|negative|overdrawn|gone|spent",
 			"balance|credit|credits ~ too low|little", "balance|credit|credits|funds ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
 			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
-			"payment required|overdue|failed|declined|due", "payment is ~ required|overdue|due", "payment method", "past due", "pay ~ invoice|invoices|bill", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid ~ balance|funds", "recharge",
+			"payment required|overdue|failed|declined|due", "failed|incomplete|missing|outstanding|unsuccessful|declined ~ payment|payments|invoice|invoices", "payment is ~ required|overdue|due", "payment method", "past due", "pay ~ invoice|invoices|bill", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid ~ balance|funds", "recharge",
 			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required", "enable|requires|require|needs|activate billing",
 			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
 			"extra usage", "only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
@@ -117,7 +117,7 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
 			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
-			"content exists risk", "flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "content ~ flagged|blocked", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
+			"content exists risk", "flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "content ~ flagged|blocked", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
 		},
 		cjk: []string{"敏感", "违规", "不合规", "内容安全", "不当内容"},
@@ -209,7 +209,7 @@ var proseRules = [...]proseRule{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
 		phrases: []string{
 			"rate limit|limits|limited|limiting ~~ exceeded|reached|hit|error|violated|triggered", "hourly|minute|second|rpm|tpm|qps|rps limit|limits", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
-			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "ip banned|blocked until",
+			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
 			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
 		},
 		cjk: []string{"频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
@@ -230,6 +230,11 @@ var proseRules = [...]proseRule{
 			"deadlock", "serialize access", "serialization failure|error|conflict", "database|table|row|record ~ locked", "lock wait", "lock not available",
 			"obtain|acquire|get ~ exclusive access|lock", "obtain|acquire|get ~ lock", "transaction ~ ongoing", "write conflict", "concurrent update|updates|modification|modifications|write|writes ~~ retry|again",
 		},
+	},
+	{
+		// Whoever says when to come back, and names nothing to change first, will do it then.
+		name: "passes by itself", class: errcodes.ClassOverloaded, on: on2xx | on400,
+		phrases: []string{"retry|again ~ in a few seconds|moments", "retry|again ~ in a moment|second"},
 	},
 	{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,

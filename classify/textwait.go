@@ -12,6 +12,14 @@ import (
 func waitInText(s string, date time.Time) (time.Duration, bool) {
 	s = cut(s, maxProse)
 	for i := 0; i < len(s); i++ {
+		if n, word := spelledNumber(s, i); n != "" {
+			wait, size := spanAt(n + cut(s[i+word:], 16))
+			if end := i + word + size - len(n); size > len(n) && leadsToWait(clauseBefore(s, i)) && !boundToAction(s, i, end) {
+				return wait, true
+			}
+			i += word - 1
+			continue
+		}
 		if !isDigit(s[i]) || i > 0 && (isWordByte(s[i-1]) || s[i-1] == '.' || s[i-1] == '-') {
 			for i+1 < len(s) && isDigit(s[i]) && isDigit(s[i+1]) {
 				i++
@@ -44,6 +52,46 @@ func waitInText(s string, date time.Time) (time.Duration, bool) {
 		i += n - 1
 	}
 	return 0, false
+}
+
+// spelledNumber reads a number in letters at s[i], and returns it in digits and how long the word is; "" for none.
+func spelledNumber(s string, i int) (digits string, length int) {
+	switch s[i] | 0x20 {
+	case 'o', 't', 'f', 's':
+	default:
+		return "", 0
+	}
+	if i > 0 && (isWordByte(s[i-1]) || s[i-1] == '-') {
+		return "", 0
+	}
+	end := i
+	for end < len(s) && end < i+7 && isLetter(s[end]) {
+		end++
+	}
+	if end == len(s) || s[end] != ' ' {
+		return "", 0
+	}
+	switch strings.ToLower(s[i:end]) {
+	case "one":
+		digits = "1"
+	case "two":
+		digits = "2"
+	case "three":
+		digits = "3"
+	case "five":
+		digits = "5"
+	case "ten":
+		digits = "10"
+	case "fifteen":
+		digits = "15"
+	case "thirty":
+		digits = "30"
+	case "sixty":
+		digits = "60"
+	default:
+		return "", 0
+	}
+	return digits, end - i
 }
 
 // quotedSpan reads a number in quotes at s[i] and the unit behind them: after '372' seconds.
@@ -172,7 +220,7 @@ func leadsToWait(clause string) bool {
 	for back := 0; i >= 0 && back < 7; i, back = i-1, back+1 {
 		switch words[i] {
 		case "retry", "retrying", "retries", "retried", "again", "wait", "waiting", "reset", "resets", "available", "back", "cooldown", "cool", "next", "replenished", "replenishes", "refilled",
-			"unblocked", "blocked", "banned", "unlocked", "locked", "lifted", "resume", "resumes", "refills", "renews", "expires", "delay", "throttled", "pause", "sleep", "resend", "repeat", "recover", "recovers", "ready":
+			"unblocked", "blocked", "banned", "unlocked", "locked", "lifted", "resume", "resumes", "refills", "renews", "expires", "delay", "throttled", "pause", "paused", "suspended", "frozen", "sleep", "resend", "repeat", "recover", "recovers", "ready":
 			return true
 		case "only":
 			if only {
