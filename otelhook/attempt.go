@@ -2,7 +2,6 @@ package otelhook
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,12 +24,11 @@ import (
 // maxJudged is how much of an error body is kept to be judged, as much as a classify.Classifier reads by default.
 const maxJudged = 64 << 10
 
-var errNoResponse = errors.New("the base RoundTripper returned neither a response nor an error")
-
 // sender is the innermost part: one RoundTrip is one attempt, on its way to the network.
 type sender struct {
-	hook *hook
-	next http.RoundTripper
+	hook  *hook
+	next  http.RoundTripper
+	stray bool // requests outside of a call get here too, and are nobody's business
 }
 
 // CloseIdleConnections closes those of the base.
@@ -44,11 +42,14 @@ func (s *sender) CloseIdleConnections() {
 func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	c := s.hook.callFrom(ctx)
-	if c == nil {
+	switch {
+	case c == nil && s.stray:
 		return s.next.RoundTrip(req)
+	case c == nil || c.unseen:
+		return s.hand(req)
 	}
-	if !c.opaque {
-		c.sent.Add(1) // Do counts by itself, for its operations may send as many requests as they like
+	if !c.counts {
+		c.sent.Add(1)
 	}
 	if s.hook.instrumented {
 		if !c.traced {
@@ -67,12 +68,12 @@ func (s *sender) annotate(req *http.Request, span trace.Span) (*http.Response, e
 	if !span.IsRecording() {
 		return s.next.RoundTrip(req)
 	}
-	a := &attempt{hook: s.hook, ctx: req.Context(), span: span, recording: true, url: req.URL}
+	a := &attempt{hook: s.hook, ctx: req.Context(), span: span, recording: true}
 	if n := classify.ResendCount(a.ctx); n > 0 {
 		span.SetAttributes(semconv.HTTPRequestResendCount(n))
 	}
-	if u := req.URL; u != nil && (u.User != nil || u.RawQuery != "") {
-		// Others put the whole query there.
+	if u := req.URL; !plain(u) {
+		// Others put the whole query there, and the fragment.
 		span.SetAttributes(semconv.URLFull(s.hook.redactor.url(u)))
 	}
 	resp, err := s.next.RoundTrip(req)
@@ -82,7 +83,7 @@ func (s *sender) annotate(req *http.Request, span trace.Span) (*http.Response, e
 // send sends an attempt under a span of its own.
 func (s *sender) send(req *http.Request) (*http.Response, error) {
 	h := s.hook
-	a := &attempt{hook: h, own: true, start: time.Now(), url: req.URL}
+	a := &attempt{hook: h, own: true, start: time.Now()}
 	name, attrs := a.describe(req)
 	a.ctx, a.span = h.tracer.Start(req.Context(), name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...)) //nolint:spancheck // finish ends it
 	a.recording = a.span.IsRecording()
@@ -113,7 +114,6 @@ type attempt struct {
 	measured  bool
 	start     time.Time
 
-	url     *url.URL
 	method  attribute.KeyValue
 	address string
 	port    int
@@ -245,7 +245,7 @@ func (a *attempt) failed(err error) {
 		err = errNoResponse
 	}
 	d := judge(a.ctx, a.hook.classifier, err)
-	if d.Class == errcodes.ClassCanceled {
+	if d.Class == errcodes.ClassCanceled && ended(a.ctx) != nil {
 		return // the caller left: no error
 	}
 	a.errorType = d.Class.String()
@@ -254,7 +254,7 @@ func (a *attempt) failed(err error) {
 	}
 	a.span.SetAttributes(judgement(&d)...)
 	if a.own {
-		a.span.SetStatus(codes.Error, a.hook.errorText(err, a.url))
+		a.span.SetStatus(codes.Error, errorText(a.hook.redactor, err))
 	}
 }
 

@@ -1,7 +1,6 @@
 package otelhook
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"testing"
@@ -32,16 +31,4 @@ func TestMethodOf(t *testing.T) {
 		require.Equal(t, want, kv.Value.AsString())
 		require.Equal(t, want != "_OTHER", known)
 	}
-}
-
-func TestErrorText(t *testing.T) {
-	h := &hook{}
-	u, err := url.Parse("https://api.test/?key=sk-1")
-	require.NoError(t, err)
-	// A base that follows a redirect by itself names the other URL.
-	moved := &url.Error{Op: "Get", URL: "https://user:hunter2@other.test/?sig=abc", Err: errors.New("refused, key sk-1")}
-	require.Equal(t, `Get "https://REDACTED@other.test/?sig=REDACTED": refused, key REDACTED`, h.errorText(moved, u))
-	require.Equal(t, "Get \"%\": x", h.errorText(&url.Error{Op: "Get", URL: "%", Err: errors.New("x")}, nil))
-	require.Equal(t, "*url.Error", typeOf(moved))
-	require.Equal(t, "*errors.errorString", typeOf(errors.Join(errors.New("x"), moved)))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/log"
+	lognoop "go.opentelemetry.io/otel/log/noop"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -79,13 +79,13 @@ func (c *Client) Transport(t *classify.Transport) http.RoundTripper {
 	if rt.base == nil {
 		rt.base = http.DefaultTransport //nolint:forbidigo // the default of every RoundTripper that wraps another
 	}
-	rt.transport.take(t, h.attempts(rt.base, c.Instrument), h)
+	rt.transport.take(t, h.attempts(rt.base, c.Instrument, false), h)
 	return rt
 }
 
-// attempts returns what sends the attempts of h's calls to base, and shows each.
-func (h *hook) attempts(base http.RoundTripper, instrument func(http.RoundTripper) http.RoundTripper) http.RoundTripper {
-	s := &sender{hook: h, next: base}
+// attempts returns what sends the attempts of h's calls to base, and shows each. stray says that requests outside of a call go there too.
+func (h *hook) attempts(base http.RoundTripper, instrument func(http.RoundTripper) http.RoundTripper, stray bool) http.RoundTripper {
+	s := &sender{hook: h, next: base, stray: stray}
 	if instrument != nil {
 		return instrument(s)
 	}
@@ -120,6 +120,8 @@ func (c *Client) hook(maxAttempts int, cl *classify.Classifier, next classify.Ob
 	}
 	h.instruments = newInstruments(meters)
 	if c.LoggerProvider != nil {
+		_, off := c.LoggerProvider.(lognoop.LoggerProvider)
+		h.heard = !off
 		h.events = c.LoggerProvider.Logger(scope, log.WithInstrumentationVersion(version()), log.WithSchemaURL(semconv.SchemaURL))
 	}
 	return h
@@ -132,6 +134,7 @@ type hook struct {
 	tracer       trace.Tracer
 	propagator   propagation.TextMapPropagator
 	events       log.Logger // nil: span events
+	heard        bool       // events is somebody
 	log          *slog.Logger
 	classifier   *classify.Classifier
 	redactor     redactor
@@ -171,11 +174,11 @@ func (rt *roundTripper) CloseIdleConnections() {
 
 // RoundTrip implements [http.RoundTripper].
 func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	c := rt.hook.begin(req.Context(), req)
+	c, op := rt.hook.begin(req.Context(), req)
 	if c == nil {
-		return rt.transport.RoundTrip(req)
+		return rt.unseen(req, op)
 	}
-	c.url = req.URL
+	c.cancel = req.Cancel //nolint:staticcheck // http.Client.Timeout still sets it for RoundTrippers it does not know
 	defer c.leave()
 	resp, err := rt.transport.RoundTrip(req.WithContext(c))
 	c.settle(resp, err)
@@ -187,24 +190,23 @@ func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// begin starts the span of a call, for req if it has one. It returns nil if nobody looks.
-func (h *hook) begin(parent context.Context, req *http.Request) *call {
+// begin starts the span of a call, for req if it has one. It returns no call if the providers make nothing of it, and the operation as far as it has
+// been looked up.
+func (h *hook) begin(parent context.Context, req *http.Request) (*call, *operation) {
 	if h.asleep(parent) {
-		return nil
+		return nil, nil
 	}
 	op := h.operations.find(req)
 	ctx, span := h.tracer.Start(parent, op.spanName, op.start...)
 	sc := span.SpanContext()
-	if !sc.IsValid() && h.log == nil && h.events == nil && !h.enabled(parent) {
+	// Without an SDK the span is the caller's, or none.
+	traced := sc.IsValid() && sc.SpanID() != trace.SpanContextFromContext(parent).SpanID()
+	if !traced && !h.heard && !h.enabled(parent) {
 		h.fallAsleep()
-		return nil
+		return nil, op
 	}
 	h.wake()
-	return &call{
-		Context: ctx, hook: h, op: op, span: span, start: time.Now(),
-		// Without an SDK the span is the caller's, or none.
-		traced: sc.IsValid() && sc.SpanID() != trace.SpanContextFromContext(parent).SpanID(),
-	}
+	return &call{Context: ctx, hook: h, op: op, span: span, start: time.Now(), traced: traced}, op
 }
 
 // callKey finds the call in the context of its attempts.
@@ -218,10 +220,11 @@ type call struct {
 	op     *operation
 	span   trace.Span
 	traced bool // span is ours alone
+	unseen bool // by all providers: there are no spans and no measurements, and what is left is for the Logger
 	start  time.Time
-	url    *url.URL // of the request; nil in Do
-	opaque bool     // it ends with errors of somebody else's making, which may say anything
+	counts bool // Do counts the attempts: its operations may send as many requests as they like
 	sent   atomic.Int32
+	cancel <-chan struct{} // that of the request, which is another way to leave; nil in Do
 
 	// Of the goroutine that makes the call, until it has returned.
 	settled   bool
@@ -256,6 +259,19 @@ func (h *hook) callFrom(ctx context.Context) *call {
 	return nil
 }
 
+// left returns why the caller waits no longer, nil if they do.
+func (c *call) left() error {
+	if err := ended(c); err != nil {
+		return err
+	}
+	select {
+	case <-c.cancel:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
 // settle decides how the call ended, when it returns.
 func (c *call) settle(resp *http.Response, err error) {
 	c.settled = true
@@ -264,16 +280,16 @@ func (c *call) settle(resp *http.Response, err error) {
 	if !c.told {
 		c.recall(e, resp)
 	}
-	left := c.pending > 0 && c.pending == c.attempts // in the middle of a wait
-	if left {
+	waiting := c.pending > 0 && c.pending == c.attempts // in the middle of a wait
+	if waiting {
 		c.waited += c.last.Sub(c.waitSince)
 	}
-	c.outcome = outcomeOf(e, c.Err())
+	c.outcome = outcomeOf(e, c.left())
 	switch {
 	case e == nil:
 	case c.outcome.kind == outcomeGiveUp:
 		c.giveUp(e)
-	case left || resp != nil:
+	case waiting || resp != nil:
 		// A failure went before. A request that was left in mid-air has none.
 		c.category = e.Decision.Class.String()
 	}
@@ -307,7 +323,7 @@ func (c *call) read(_ []byte, err error) {
 		return
 	case !isEOF(err) && !c.over && c.outcome.kind == outcomeSuccess:
 		e := broken(c, c.hook.classifier, err)
-		if c.outcome = outcomeOf(e, c.Err()); c.outcome.kind == outcomeGiveUp {
+		if c.outcome = outcomeOf(e, c.left()); c.outcome.kind == outcomeGiveUp {
 			c.giveUp(e)
 		}
 	}
@@ -346,6 +362,9 @@ func (c *call) finish(end time.Time) {
 		return
 	}
 	c.over = true
+	if c.unseen {
+		return
+	}
 	o := c.outcome
 	c.hook.called(c, c.op.name, o, c.attempts, end.Sub(c.start))
 	if !c.traced {

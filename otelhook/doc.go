@@ -24,6 +24,18 @@
 //
 // # What never gets out
 //
-// Neither metrics nor span names hold anything that a server or a URL says: their attributes come from closed sets, and the number of operations
-// is bounded. URLs on spans are without credentials. Bodies, messages of servers and keys are in no signal.
+// The metrics whose names begin with errwire, and the names of spans, hold nothing that a server or a URL says: their attributes come from closed sets,
+// and the number of operations is bounded. http.client.request.duration has what the semantic conventions ask for, server.address and server.port
+// among it, which is a set for each host: a client of many hosts drops them by a View, as docs/tracing.md shows.
+//
+// URLs on spans are without credentials. Bodies, messages of servers and keys are in no signal of this package. Nor is the text of an error, which may repeat any of
+// them: what is told of an error is its type, and the words of those errors of the standard library that repeat nothing. On spans stand, cut to a
+// length, the code and the request id that an answer has in the places for them. Another instrumentation tells what it tells: otelhttp puts
+// the text of an error into the status of its spans.
+//
+// # What it costs
+//
+// Where the providers make nothing of a call, one that succeeds costs no allocation, with a [Client.Logger] one; without any provider the same, but for each
+// 64th call, which looks for one. A trace context or baggage that came from the caller is handed on with every attempt all the same, in a copy of the request's
+// header.
 package otelhook

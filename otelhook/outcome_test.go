@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,7 +27,7 @@ func TestEveryStopIsAnOutcome(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range stops() {
 		e := &classify.Error{Stop: s, Decision: classify.Decision{Class: errcodes.ClassOverloaded, Status: 503}}
-		got := outcomeOf(e, nil)
+		got := outcomeOf(e, map[bool]error{true: context.Canceled}[s == classify.StopCanceled])
 		if s == classify.StopCanceled {
 			require.Equal(t, outcome{kind: outcomeCancelled}, got)
 			continue
@@ -49,7 +50,20 @@ func TestOutcomeOf(t *testing.T) {
 		{"success", nil, nil, outcome{kind: outcomeSuccess}},
 		{"success although the deadline has passed meanwhile", nil, context.DeadlineExceeded, outcome{kind: outcomeSuccess}},
 		{"the caller left", &classify.Error{Stop: classify.StopCanceled, Decision: canceled}, context.Canceled, outcome{kind: outcomeCancelled}},
-		{"the base was cancelled from within", &classify.Error{Stop: classify.StopNever, Decision: canceled}, nil, outcome{kind: outcomeCancelled}},
+		{"the base was cancelled from within", &classify.Error{Stop: classify.StopNever, Decision: canceled}, nil, outcome{outcomeGiveUp, "not_retryable", "canceled"}},
+		{"the base was cancelled, and then the caller left", &classify.Error{Stop: classify.StopNever, Decision: canceled}, context.Canceled, outcome{kind: outcomeCancelled}},
+		{
+			"the base was cancelled, and then the deadline came", &classify.Error{Stop: classify.StopNever, Decision: canceled}, context.DeadlineExceeded,
+			outcome{outcomeGiveUp, "deadline", "timeout"},
+		},
+		{
+			"a Transport further down was left by its own caller", &classify.Error{Stop: classify.StopCanceled, Decision: canceled}, nil,
+			outcome{outcomeGiveUp, "not_retryable", "canceled"},
+		},
+		{
+			"a body whose reader was cancelled from within", &classify.Error{Stop: classify.StopBegun, Decision: canceled}, nil,
+			outcome{outcomeGiveUp, "response_begun", "canceled"},
+		},
 		{"deadline", &classify.Error{Stop: classify.StopCanceled, Decision: late}, context.DeadlineExceeded, outcome{outcomeGiveUp, "deadline", "timeout"}},
 		{
 			"deadline that only the error knows", &classify.Error{Stop: classify.StopCanceled, Err: context.DeadlineExceeded}, nil,
@@ -58,6 +72,14 @@ func TestOutcomeOf(t *testing.T) {
 		{
 			"the wait would have been too long", &classify.Error{Stop: classify.StopDeadline, Decision: classify.Decision{Class: errcodes.ClassRateLimited}}, nil,
 			outcome{outcomeGiveUp, "deadline", "rate_limited"},
+		},
+		{
+			"the deadline came in mid-air, which the error does not know", &classify.Error{Stop: classify.StopDeadline, Decision: classify.Decision{Class: errcodes.ClassNetwork}},
+			context.DeadlineExceeded, outcome{outcomeGiveUp, "deadline", "timeout"},
+		},
+		{
+			"the deadline came while an answer was looked at", &classify.Error{Stop: classify.StopDeadline, Decision: classify.Decision{Class: errcodes.ClassOverloaded, Status: 503}},
+			context.DeadlineExceeded, outcome{outcomeGiveUp, "deadline", "overloaded"},
 		},
 	} {
 		require.Equal(t, tt.want, outcomeOf(tt.e, tt.ctxErr), tt.name)
@@ -93,6 +115,19 @@ func TestJudge(t *testing.T) {
 		require.Equal(t, tt.want, d.Class, tt.name)
 	}
 }
+
+func TestEnded(t *testing.T) {
+	require.NoError(t, ended(t.Context()))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Equal(t, context.Canceled, ended(gone))
+	require.Equal(t, context.DeadlineExceeded, ended(lateTimer{t.Context()}))
+}
+
+// lateTimer is a context whose deadline has passed, and whose timer has not fired.
+type lateTimer struct{ context.Context }
+
+func (lateTimer) Deadline() (time.Time, bool) { return time.Now().Add(-time.Nanosecond), true }
 
 func TestErrorOf(t *testing.T) {
 	e := &classify.Error{Stop: classify.StopBody}

@@ -43,7 +43,7 @@ func (p *Policy) Transport(base http.RoundTripper) http.RoundTripper {
 	if p == nil {
 		return base
 	}
-	return p.hook.attempts(base, p.instrument)
+	return p.hook.attempts(base, p.instrument, true)
 }
 
 // Do is [classify.Do] under a span of the call, with the events and metrics of [Client.Transport]. nil for p means a zero Policy of this call alone.
@@ -54,11 +54,17 @@ func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, erro
 	if p == nil {
 		p = (&Client{}).Policy(nil)
 	}
-	c := p.hook.begin(ctx, nil)
+	c, named := p.hook.begin(ctx, nil)
 	if c == nil {
-		return classify.Do(ctx, &p.policy, op)
+		if p.hook.log == nil && !carries(ctx) {
+			return classify.Do(ctx, &p.policy, op)
+		}
+		if named == nil {
+			named = p.hook.operations.fixed
+		}
+		c = p.hook.unseenCall(ctx, named) // by which the requests of op are known
 	}
-	c.opaque = true
+	c.counts = true
 	defer c.leave()
 	v, err := classify.Do(c, &p.policy, func(ctx context.Context) (T, error) {
 		c.sent.Add(1)

@@ -17,7 +17,7 @@ var secretQuery = []string{
 	"key", "api_key", "api-key", "apikey", "subscription-key", "access_token", "token",
 }
 
-// redactor takes credentials out of URLs and texts. The zero value knows secretQuery alone.
+// redactor takes credentials out of URLs. The zero value knows secretQuery alone.
 type redactor struct {
 	more []string
 }
@@ -26,13 +26,18 @@ func (r redactor) secret(name string) bool {
 	return slices.Contains(secretQuery, name) || slices.Contains(r.more, name)
 }
 
+// plain reports that nothing in u can be secret but what a path says. It costs nothing.
+func plain(u *url.URL) bool {
+	return u == nil || u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.RawFragment == "" && u.Opaque == ""
+}
+
 // url returns u without credentials: user information, the values of secret query parameters, and the fragment, which is never sent
 // and may hold a token.
 func (r redactor) url(u *url.URL) string {
 	if u == nil {
 		return ""
 	}
-	if u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.Opaque == "" {
+	if plain(u) {
 		return u.String()
 	}
 	c := *u
@@ -43,14 +48,28 @@ func (r redactor) url(u *url.URL) string {
 			c.User = url.UserPassword(redacted, redacted)
 		}
 	}
-	if authority, ok := strings.CutPrefix(u.Opaque, "//"); ok {
-		host, path, _ := strings.Cut(authority, "/")
-		if at := strings.LastIndexByte(host, '@'); at >= 0 {
-			c.Opaque = strings.TrimSuffix("//"+redacted+host[at:]+"/"+path, "/")
-		}
-	}
+	c.Opaque = r.opaque(u.Opaque)
 	c.RawQuery = r.query(u.RawQuery)
 	return c.String()
+}
+
+// opaque does the same to what a client puts into Opaque to send a path that net/url would rewrite. It goes out as it is, with a query if it has one.
+func (r redactor) opaque(s string) string {
+	s, _, _ = strings.Cut(s, "#")
+	s, query, has := strings.Cut(s, "?")
+	if authority, ok := strings.CutPrefix(s, "//"); ok {
+		host, path, rooted := strings.Cut(authority, "/")
+		if at := strings.LastIndexByte(host, '@'); at >= 0 {
+			host = redacted + host[at:]
+		}
+		if s = "//" + host; rooted {
+			s += "/" + path
+		}
+	}
+	if has {
+		s += "?" + r.query(query)
+	}
+	return s
 }
 
 // query returns a query with the secret values replaced and everything else as it was.
@@ -93,34 +112,4 @@ func unescape(s string) string {
 		return t
 	}
 	return s
-}
-
-// text returns s, the text of an error, without the credentials of the URLs that it may name, bounded in length.
-func (r redactor) text(s string, urls ...*url.URL) string {
-	for _, u := range urls {
-		for _, secret := range r.secrets(u) {
-			s = strings.ReplaceAll(s, secret, redacted)
-		}
-	}
-	return bounded(s)
-}
-
-// secrets returns the credentials in u, in every spelling in which an error may repeat them, long ones first, so that none is cut by another.
-func (r redactor) secrets(u *url.URL) []string {
-	if u == nil {
-		return nil
-	}
-	var found []string
-	if u.User != nil {
-		password, _ := u.User.Password()
-		found = append(found, u.User.String(), u.User.Username(), password, url.PathEscape(password))
-	}
-	for part := range parameters(u.RawQuery) {
-		if name, value, has := strings.Cut(part, "="); has && r.secret(unescape(name)) {
-			found = append(found, value, unescape(value))
-		}
-	}
-	found = slices.DeleteFunc(found, func(s string) bool { return s == "" })
-	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
-	return found
 }

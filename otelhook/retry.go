@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -20,8 +19,12 @@ const maxWaitEvents = 32
 
 // Attempt implements [classify.Observer]: it is called before each wait, which is when the wait has to be told of.
 func (h *hook) Attempt(ctx context.Context, e *classify.AttemptEvent) {
-	if c := h.callFrom(ctx); c != nil && !e.Last {
+	switch c := h.callFrom(ctx); {
+	case e.Last:
+	case c != nil:
 		c.wait(e)
+	default:
+		h.unseenWait(ctx, e)
 	}
 	if h.next != nil {
 		h.next.Attempt(ctx, e)
@@ -47,7 +50,7 @@ func (c *call) wait(e *classify.AttemptEvent) {
 	if e.Wait > 0 {
 		c.hook.waits(c, c.op.name, source, d.Class.String(), e.Wait)
 	}
-	if a.N <= maxWaitEvents {
+	if a.N <= maxWaitEvents && !c.unseen {
 		c.event(eventWait, log.SeverityDebug, append(failure(a),
 			keyDelay.Float64(e.Wait.Seconds()), keyDelaySource.String(source)))
 	}
@@ -100,18 +103,18 @@ func thrown(e *classify.Error, last *classify.Attempt) error {
 	return last.Err
 }
 
-// causeText returns what may be told of the error behind e: "" where the text may repeat what a server said.
+// causeText returns what may be told of the error behind e: "" where there is none, or an answer says it all.
 func (c *call) causeText(e *classify.Error) string {
-	if e.Err == nil || c.opaque || e.Decision.Status != 0 && e.Stop != classify.StopBegun {
+	if e.Err == nil || e.Decision.Status != 0 && e.Stop != classify.StopBegun {
 		return ""
 	}
 	if g, ok := errors.AsType[*classify.GateError](e.Err); ok {
-		return "refused locally, nothing was sent: " + g.Reason
+		return errorText(c.hook.redactor, g)
 	}
 	if inner, ok := errors.AsType[*classify.Error](e.Err); ok {
 		return c.causeText(inner)
 	}
-	return c.hook.errorText(e.Err, c.url)
+	return errorText(c.hook.redactor, e.Err)
 }
 
 // failure describes a failed attempt in the attributes of an event.
@@ -177,25 +180,4 @@ func (c *call) event(name string, severity log.Severity, attrs []attribute.KeyVa
 	r.SetSeverity(severity)
 	r.AddAttributes(attrs...)
 	c.hook.events.Emit(c, r)
-}
-
-// errorText returns the text of a transport's error without the credentials of the request's URL or of one that the error names.
-func (h *hook) errorText(err error, u *url.URL) string {
-	urls := []*url.URL{u}
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		if named, perr := url.Parse(e.URL); perr == nil {
-			urls = append(urls, named)
-		}
-	}
-	return h.redactor.text(err.Error(), urls...)
-}
-
-// typeOf returns the Go type of an error, of the first one where several are joined.
-func typeOf(err error) string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		if errs := joined.Unwrap(); len(errs) > 0 && errs[0] != nil {
-			err = errs[0]
-		}
-	}
-	return semconv.ErrorType(err).Value.AsString()
 }

@@ -32,13 +32,13 @@ func (s *sleep) watch(p trace.TracerProvider, global bool) {
 	}
 }
 
-// asleep reports whether a call can go by unseen.
+// asleep reports whether a call can go by unseen by all providers.
 func (h *hook) asleep(ctx context.Context) bool {
 	s := &h.sleep
 	if !s.sound && (!s.idle.Load() || s.provider != otel.GetTracerProvider() || s.calls.Add(1)%wakeEvery == 0) {
 		return false
 	}
-	return h.log == nil && h.events == nil && !trace.SpanContextFromContext(ctx).IsValid() && !h.enabled(ctx)
+	return !h.heard && !h.enabled(ctx)
 }
 
 // fallAsleep is called when neither a span nor a measurement came of a call.

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -217,8 +219,21 @@ func TestExits(t *testing.T) {
 			want: want{"give_up", "not_retryable", "invalid_request", "invalid_request", 1, []string{giveUp}, "400"},
 		},
 		{
-			name: "cancelled while reading", script: []answer{{status: 200, body: "half", broken: context.Canceled}},
+			name: "cancelled while reading", script: []answer{{status: 200, body: "half", broken: context.Canceled}}, cancel: time.Second,
+			use: func(resp *http.Response) {
+				<-resp.Request.Context().Done()
+				_, _ = io.ReadAll(resp.Body)
+				resp.Body.Close()
+			},
 			want: want{outcome: "cancelled", attempts: 1},
+		},
+		{
+			name: "cancelled by the base", script: []answer{{err: context.Canceled}},
+			want: want{"give_up", "not_retryable", "canceled", "canceled", 1, []string{giveUp, "exception"}, "canceled"},
+		},
+		{
+			name: "cancelled by the base while reading", script: []answer{{status: 200, body: "half", broken: context.Canceled}},
+			want: want{"give_up", "response_begun", "canceled", "canceled", 1, []string{giveUp, "exception"}, "canceled"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -530,28 +545,114 @@ func TestAttemptTimeout(t *testing.T) {
 	})
 }
 
+// What an error says is told once, and only where nobody else had a say in its text.
 func TestTransportErrorIsRecordedOnceWithoutSecrets(t *testing.T) {
-	secret := errors.New(`proxy said: cannot reach http://user:hunter2@api.test/v1?sig=s3cr3t%2Bvalue (s3cr3t+value)`)
-	for name, setup := range instrumentations() {
-		t.Run(name, func(t *testing.T) {
-			tel, hook := setup()
-			rt := hook.Transport(&classify.Transport{Base: &fakeServer{script: []answer{{err: secret}}}, MaxAttempts: 1})
-			_, err := rt.RoundTrip(request(t, t.Context(), http.MethodGet, "http://user:hunter2@api.test/v1?sig=s3cr3t%2Bvalue"))
-			require.Error(t, err)
-			outer := tel.outer()[0]
-			require.Equal(t, []string{"errwire.retry.give_up", "exception"}, outer.eventNames())
-			e := outer.event(t, "exception", 0)
-			require.Equal(t, "*errors.errorString", e["exception.type"])
-			require.Equal(t, "proxy said: cannot reach http://REDACTED@api.test/v1?sig=REDACTED (REDACTED)", e["exception.message"])
-			require.Equal(t, e["exception.message"], outer.Status().Description)
-			own := tel.spans.Ended()
-			for _, s := range own {
-				if s.InstrumentationScope().Name == ourScope {
-					require.NotContains(t, s.Status().Description, "hunter2")
-					require.NotContains(t, s.Status().Description, "s3cr3t")
+	for _, tt := range []struct {
+		err            error
+		typeName, text string
+	}{
+		{
+			errors.New(`proxy said: cannot reach http://user:hunter2@api.test/v1?sig=s3cr3t%2Bvalue (s3cr3t+value)`),
+			"*errors.errorString", "*errors.errorString",
+		},
+		{
+			&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 443}, Err: &os.SyscallError{Syscall: "connect", Err: syscall.ECONNREFUSED}},
+			"*net.OpError", "dial tcp 10.1.2.3:443: connect: connection refused",
+		},
+		{
+			&tokenError{body: `{"error":"invalid_grant","refresh_token":"s3cr3t"}`},
+			"*otelhooktest.tokenError", "*otelhooktest.tokenError",
+		},
+	} {
+		for name, setup := range instrumentations() {
+			t.Run(name, func(t *testing.T) {
+				tel, hook := setup()
+				var logs bytes.Buffer
+				hook.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+				rt := hook.Transport(&classify.Transport{Base: &fakeServer{script: []answer{{err: tt.err}}}, MaxAttempts: 1})
+				// Values as short as these once took letters out of words.
+				_, err := rt.RoundTrip(request(t, t.Context(), http.MethodGet, "http://user:hunter2@api.test/v1?sig=s3cr3t%2Bvalue&key=1&token=t"))
+				require.Error(t, err)
+				outer := tel.outer()[0]
+				require.Equal(t, []string{"errwire.retry.give_up", "exception"}, outer.eventNames())
+				require.Equal(t, map[string]any{"exception.type": tt.typeName, "exception.message": tt.text}, outer.event(t, "exception", 0))
+				require.Equal(t, tt.text, outer.Status().Description)
+				require.Contains(t, logs.String(), tt.text)
+				require.NotContains(t, logs.String(), "s3cr3t")
+				if hook.Instrument == nil { // otelhttp tells the error's text on its own spans
+					require.Equal(t, tt.text, tel.attempts()[0].Status().Description)
 				}
+			})
+		}
+	}
+}
+
+// tokenError is like the errors of what fetches tokens: it quotes the answer, and has a name for itself from there.
+type tokenError struct{ body string }
+
+func (e *tokenError) Error() string     { return "cannot fetch token: " + e.body }
+func (e *tokenError) ErrorType() string { return e.body }
+
+// What answers may not be HTTP at all, or only half of it, and net/http quotes it.
+func TestWordsOfAServerThatSpeaksNoHTTPAreNotTold(t *testing.T) {
+	const secret = "sk-live-1234567890"
+	for _, answer := range []string{
+		"key=" + secret + ":user=alice@example.com\r\n\r\n",
+		"HTTP/1.1 " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + secret + "\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n0\r\n" + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + secret,
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: " + secret + "\r\n\r\n" + secret,
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 1024))
+				_, _ = io.WriteString(conn, answer)
+				conn.Close()
 			}
 		})
+		tel := newTelemetry()
+		hook := tel.client()
+		var logs bytes.Buffer
+		hook.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+		base := &http.Transport{}
+		resp, err := hook.Transport(&classify.Transport{Base: base}).RoundTrip(request(t, t.Context(), http.MethodPost, "http://"+listener.Addr().String()+"/v1/x"))
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+			require.NoError(t, resp.Body.Close())
+		}
+		base.CloseIdleConnections()
+		require.NoError(t, listener.Close())
+		serving.Wait()
+		tel.balanced(t)
+		told := []string{logs.String()}
+		for _, s := range tel.spans.Ended() {
+			told = append(told, s.Name(), s.Status().Description)
+			for _, kv := range s.Attributes() {
+				told = append(told, kv.Value.String())
+			}
+			for _, e := range s.Events() {
+				for _, kv := range e.Attributes {
+					told = append(told, kv.Value.String())
+				}
+			}
+		}
+		require.NotContains(t, strings.Join(told, "\n"), secret, answer)
+		require.NotContains(t, strings.Join(told, "\n"), "alice", answer)
+		if !strings.Contains(answer, " 101 ") {
+			require.Error(t, err, answer)
+			require.Contains(t, logs.String(), "request given up")
+		}
 	}
 }
 
@@ -569,10 +670,14 @@ func TestURLHasNoSecrets(t *testing.T) {
 				query = append(query, k+"=s3cr3t")
 			}
 			rt := hook.Transport(&classify.Transport{Base: &fakeServer{script: []answer{{status: 200}}}})
-			resp, err := rt.RoundTrip(request(t, t.Context(), http.MethodGet, "http://user:hunter2@api.test/v1?model=a%20b&"+strings.Join(query, "&")+"&SIG=kept"))
+			resp, err := rt.RoundTrip(request(t, t.Context(), http.MethodGet, target+"#access_token=s3cr3t"))
 			require.NoError(t, err)
 			resp.Body.Close()
-			got := tel.attempts()[0].attrs()["url.full"].(string)
+			require.Equal(t, target, tel.attempts()[0].attrs()["url.full"], "nothing but a fragment")
+			resp, err = rt.RoundTrip(request(t, t.Context(), http.MethodGet, "http://user:hunter2@api.test/v1?model=a%20b&"+strings.Join(query, "&")+"&SIG=kept#access_token=s3cr3t"))
+			require.NoError(t, err)
+			resp.Body.Close()
+			got := tel.attempts()[1].attrs()["url.full"].(string)
 			require.NotContains(t, got, "s3cr3t")
 			require.NotContains(t, got, "hunter2")
 			require.Contains(t, got, "model=a%20b&")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -204,4 +205,39 @@ func TestDroppedInstruments(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, tel.metric(t, "errwire.client.operation.duration"))
 	require.NotNil(t, tel.metric(t, "http.client.request.duration"))
+}
+
+// A client of many hosts gets along with the View that docs/tracing.md shows; what is ours does not know hosts.
+func TestManyHosts(t *testing.T) {
+	page, err := os.ReadFile("../../docs/tracing.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), `sdkmetric.Instrument{Name: "http.client.request.duration"},`)
+	require.Contains(t, string(page), `sdkmetric.Stream{AttributeFilter: attribute.NewDenyKeysFilter("server.address", "server.port")},`)
+	view := sdkmetric.NewView(
+		sdkmetric.Instrument{Name: "http.client.request.duration"},
+		sdkmetric.Stream{AttributeFilter: attribute.NewDenyKeysFilter("server.address", "server.port")},
+	)
+	for _, drop := range []bool{false, true} {
+		tel := newTelemetry()
+		if drop {
+			tel.reader = sdkmetric.NewManualReader()
+			tel.meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(tel.reader), sdkmetric.WithView(view))
+		}
+		rt := tel.client().Transport(&classify.Transport{Base: &fakeServer{script: []answer{{status: 200, body: "x"}}}})
+		const hosts = 100
+		for i := range hosts {
+			resp, err := rt.RoundTrip(request(t, t.Context(), http.MethodGet, fmt.Sprintf("http://customer%d.test/hook", i)))
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+		}
+		attempts := points[float64](t, tel.metric(t, "http.client.request.duration"))
+		require.Equal(t, []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}, attempts[0].Bounds)
+		require.Len(t, points[float64](t, tel.metric(t, "errwire.client.operation.duration")), 1)
+		if drop {
+			require.Len(t, attempts, 1)
+			require.EqualValues(t, hosts, attempts[0].Count)
+		} else {
+			require.Len(t, attempts, hosts)
+		}
+	}
 }

@@ -9,12 +9,14 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/errwire/errwire/classify"
 	"github.com/errwire/errwire/otelhook"
@@ -127,6 +129,55 @@ func TestDoShowsTheAttempts(t *testing.T) {
 	}
 }
 
+// Each hop of a redirect is a call of a Transport, which sees requests and no redirects; within Do the hops are one.
+func TestRedirects(t *testing.T) {
+	hops := func() http.RoundTripper {
+		return &fakeServer{script: []answer{{status: 307, header: map[string]string{"Location": "/v1/b"}}, {status: 200, body: "fine"}}}
+	}
+	get := func(ctx context.Context, rt http.RoundTripper) (int, error) {
+		resp, err := (&http.Client{Transport: rt}).Do(request(t, ctx, http.MethodGet, target))
+		if err != nil {
+			return 0, err
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode, resp.Body.Close()
+	}
+	for name, setup := range instrumentations() {
+		t.Run(name, func(t *testing.T) {
+			tel, hook := setup()
+			_, err := get(t.Context(), hook.Transport(&classify.Transport{Base: hops()}))
+			require.NoError(t, err)
+			tel.balanced(t)
+			outer := tel.outer()
+			require.Len(t, outer, 2)
+			require.NotEqual(t, outer[0].SpanContext().TraceID(), outer[1].SpanContext().TraceID(), "nothing holds them together")
+
+			tel, hook = setup()
+			ctx, around := tel.tracer.Tracer("caller").Start(t.Context(), "job", trace.WithSpanKind(trace.SpanKindConsumer))
+			_, err = get(ctx, hook.Transport(&classify.Transport{Base: hops()}))
+			around.End()
+			require.NoError(t, err)
+			require.Len(t, tel.outer(), 2)
+			for _, s := range tel.outer() {
+				require.Equal(t, around.SpanContext().TraceID(), s.SpanContext().TraceID())
+			}
+
+			tel, hook = setup()
+			p := hook.Policy(nil)
+			rt := p.Transport(hops())
+			_, err = otelhook.Do(t.Context(), p, func(ctx context.Context) (int, error) { return get(ctx, rt) })
+			require.NoError(t, err)
+			tel.balanced(t)
+			require.Len(t, tel.outer(), 1)
+			require.Len(t, tel.attempts(), 2)
+			for _, a := range tel.attempts() {
+				require.Equal(t, tel.outer()[0].SpanContext().SpanID(), a.Parent().SpanID())
+			}
+			require.EqualValues(t, 1, points[float64](t, tel.metric(t, "errwire.client.operation.duration"))[0].Count)
+		})
+	}
+}
+
 func TestDoPanicsInARequest(t *testing.T) {
 	tel := newTelemetry()
 	p := tel.client().Policy(nil)
@@ -160,29 +211,37 @@ func TestDoExits(t *testing.T) {
 		err  error
 		want map[string]any
 		code codes.Code
+		text string // of the status: what the error is, where no status of an answer tells
 	}{
-		{"success", nil, map[string]any{"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "success"}, codes.Unset},
+		{"success", nil, map[string]any{"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "success"}, codes.Unset, ""},
 		{
 			"refused", &sdkError{400},
 			map[string]any{
 				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "not_retryable",
 				"errwire.category": "invalid_request", "error.type": "invalid_request",
-			}, codes.Error,
+			}, codes.Error, "",
 		},
-		{"cancelled", context.Canceled, map[string]any{"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "cancelled"}, codes.Unset},
+		{
+			// One of several parallel requests failed, and the errgroup of the operation has cancelled the others: the caller is still there.
+			"cancelled from within", fmt.Errorf("part 2: %w", context.Canceled),
+			map[string]any{
+				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "not_retryable",
+				"errwire.category": "canceled", "error.type": "canceled",
+			}, codes.Error, "context canceled",
+		},
 		{
 			"an error that may say anything", errors.New("secret text"),
 			map[string]any{
 				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "not_retryable",
 				"errwire.category": "unknown", "error.type": "unknown",
-			}, codes.Error,
+			}, codes.Error, "*errors.errorString",
 		},
 		{
 			"a connection that broke", fmt.Errorf("secret text: %w", syscall.ECONNRESET),
 			map[string]any{
 				"errwire.retry.attempts": int64(1), "errwire.retry.outcome": "give_up", "errwire.retry.give_up.reason": "unsafe_replay",
 				"errwire.category": "network", "error.type": "network",
-			}, codes.Error,
+			}, codes.Error, "connection reset by peer",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -191,13 +250,61 @@ func TestDoExits(t *testing.T) {
 			require.ErrorIs(t, err, tt.err)
 			outer := tel.outer()[0]
 			require.Equal(t, tt.want, without(outer.attrs(), "errwire.operation", "errwire.retry.max_attempts"))
-			require.Equal(t, sdktrace.Status{Code: tt.code}, outer.Status())
+			require.Equal(t, sdktrace.Status{Code: tt.code, Description: tt.text}, outer.Status())
 			for _, e := range outer.Events() {
 				for _, kv := range e.Attributes {
 					require.NotContains(t, kv.Value.String(), "secret")
 				}
 			}
 			tel.balanced(t)
+		})
+	}
+}
+
+// A caller who leaves is no error, whatever the operation makes of it.
+func TestDoCancelled(t *testing.T) {
+	for _, end := range []error{context.Canceled, errors.New("secret text")} {
+		tel := newTelemetry()
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := otelhook.Do(ctx, tel.client().Policy(nil), func(context.Context) (int, error) {
+			cancel()
+			return 0, end
+		})
+		require.ErrorIs(t, err, end)
+		outer := tel.outer()[0]
+		require.Equal(t, "cancelled", outer.attrs()["errwire.retry.outcome"])
+		require.NotContains(t, outer.attrs(), "error.type")
+		require.Equal(t, sdktrace.Status{}, outer.Status())
+		require.Empty(t, outer.Events())
+		tel.balanced(t)
+	}
+}
+
+// The requests of an operation whose own context ends were left by it; the operation was left by nobody.
+func TestDoCancelledFromWithin(t *testing.T) {
+	for name, setup := range instrumentations() {
+		t.Run(name, func(t *testing.T) {
+			tel, hook := setup()
+			synctest.Test(t, func(t *testing.T) {
+				p := hook.Policy(nil)
+				rt := p.Transport(&fakeServer{script: []answer{{took: time.Minute}}})
+				_, err := otelhook.Do(t.Context(), p, func(ctx context.Context) (int, error) {
+					sub, cancel := context.WithCancel(ctx)
+					time.AfterFunc(time.Second, cancel)
+					_, err := rt.RoundTrip(request(t, sub, http.MethodGet, target))
+					return 0, err
+				})
+				require.ErrorIs(t, err, context.Canceled)
+				tel.balanced(t)
+				outer := tel.outer()[0]
+				require.Equal(t, "give_up", outer.attrs()["errwire.retry.outcome"])
+				require.Equal(t, "canceled", outer.attrs()["error.type"])
+				require.Equal(t, codes.Error, outer.Status().Code)
+				if hook.Instrument == nil {
+					require.Equal(t, sdktrace.Status{}, tel.attempts()[0].Status())
+					require.NotContains(t, tel.attempts()[0].attrs(), "error.type")
+				}
+			})
 		})
 	}
 }
