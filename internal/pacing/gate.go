@@ -38,10 +38,12 @@ type Gate struct {
 	// Tuning holds the constants of the control loop; the zero value means the measured ones.
 	Tuning Tuning
 
-	active atomic.Int64 // the number of scopes
-	mu     sync.RWMutex
-	limits *limits
-	scopes map[string]*scope
+	active  atomic.Int64 // the number of scopes
+	waiting atomic.Int64 // the number of waiters in all of them
+	spare   spare
+	mu      sync.RWMutex
+	limits  *limits
+	scopes  map[string]*scope
 }
 
 // Ticket is the right to send one attempt. The zero Ticket comes from a scope that was not paced.
@@ -118,11 +120,12 @@ func (g *Gate) scope(key string, create bool) *scope {
 			queueSize: max(orDefault(g.QueueSize, DefaultQueueSize), 0), maxWait: max(orDefault(g.MaxWait, DefaultMaxWait), 0),
 			maxRetryWait: max(orDefault(g.MaxRetryWait, DefaultMaxRetryWait), 0), park: max(g.Park, 0), tuning: g.Tuning.defaults(),
 		}
+		g.spare.tuning = g.limits.tuning
 	}
 	if len(g.scopes) >= max(orDefault(g.MaxScopes, DefaultMaxScopes), 1) && !g.evict() {
 		return nil
 	}
-	sc = &scope{gate: g, key: key, epoch: time.Now(), state: state{l: g.limits}}
+	sc = &scope{gate: g, key: key, epoch: time.Now(), state: state{l: g.limits}, first: queue{all: &g.waiting}, again: queue{all: &g.waiting}}
 	g.scopes[key] = sc
 	g.active.Add(1)
 	return sc
