@@ -120,7 +120,6 @@ func (g *Gate) scope(key string, create bool) *scope {
 			queueSize: max(orDefault(g.QueueSize, DefaultQueueSize), 0), maxWait: max(orDefault(g.MaxWait, DefaultMaxWait), 0),
 			maxRetryWait: max(orDefault(g.MaxRetryWait, DefaultMaxRetryWait), 0), park: max(g.Park, 0), tuning: g.Tuning.defaults(),
 		}
-		g.spare.tuning = g.limits.tuning
 	}
 	if len(g.scopes) >= max(orDefault(g.MaxScopes, DefaultMaxScopes), 1) && !g.evict() {
 		return nil

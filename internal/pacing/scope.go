@@ -159,7 +159,7 @@ func (sc *scope) report(t Ticket, o Outcome) (Pace, bool) {
 			sc.answered(now.Sub(sc.epoch) - t.left)
 		}
 		if sc.l.park > 0 {
-			sc.gate.spare.served()
+			sc.gate.spare.served(now)
 		}
 	case Unknown:
 	}

@@ -13,14 +13,12 @@ import (
 const (
 	// minor is how many times as much as in a scope has to happen in all of them for it to be one of many.
 	minor = 10
-	// sparePerOK is how many parked retries of minor scopes each success pays for.
-	sparePerOK = 0.2
-	// spareBurst is how many there may be at once.
-	spareBurst = 10
-	// longestSpare bounds the time between two of them while nothing is served.
-	longestSpare = 4 * time.Second
 	// leastWait is how far apart two refusals of one call are at least, where the server states no wait.
 	leastWait = 500 * time.Millisecond
+	// sparePoll is how often a scope asks again.
+	sparePoll = 500 * time.Millisecond
+	// longestSpare bounds the time between two parked retries of minor scopes while nothing is served.
+	longestSpare = 4 * time.Second
 )
 
 // tally counts what happened of late.
@@ -42,47 +40,58 @@ func (t *tally) add(now time.Time) float64 {
 	return t.n
 }
 
-// spare is what all scopes of a Gate share.
+// spare is what all scopes of a Gate share: the rate of the parked retries of minor ones. It is one a second at first, and half of it after each second with a
+// refusal; each second without one in which something was served adds one a second.
 type spare struct {
-	tuning Tuning
-
 	mu       sync.Mutex
 	refusals tally
-	tokens   float64       // for parked retries of minor scopes
-	next     time.Time     // when there is one without a success
-	pause    time.Duration // between those
+	rate     float64
+	tokens   float64
+	at       time.Time // when there were so many
+	changed  time.Time // when the rate did last
 }
 
 // refused counts a refusal and returns how many there were of late.
 func (s *spare) refused(now time.Time) float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fill(now)
+	if now.Sub(s.changed) >= time.Second {
+		s.rate, s.changed = max(s.rate/2, 1/longestSpare.Seconds()), now
+		s.tokens = min(s.tokens, 1)
+	}
 	return s.refusals.add(now)
 }
 
-// served adds what a success pays for.
-func (s *spare) served() {
+// served takes in a success.
+func (s *spare) served(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tokens = min(s.tokens+sparePerOK, spareBurst)
-	s.pause = 0
+	s.fill(now)
+	if now.Sub(s.changed) >= time.Second {
+		s.rate, s.changed = s.rate+1, now
+	}
 }
 
-// take takes a token, or returns when to ask again. Without any success there is one token a probe interval, then one in twice that time, and so on:
-// somebody has to find out.
+// take takes a token, or returns when to ask again.
 func (s *spare) take(now time.Time) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.tokens >= 1:
+	s.fill(now)
+	if s.tokens >= 1 {
 		s.tokens--
 		return now, true
-	case !now.Before(s.next):
-		s.pause = min(max(2*s.pause, s.tuning.Probe), longestSpare)
-		s.next = now.Add(s.pause)
-		return now, true
-	case s.pause == 0: // something was served just now, and more will be
-		return earlier(s.next, now.Add(s.tuning.Probe/2)), false
 	}
-	return s.next, false
+	return now.Add(min(max(seconds((1-s.tokens)/s.rate), time.Millisecond), sparePoll)), false
+}
+
+// fill adds the tokens that time has brought.
+func (s *spare) fill(now time.Time) {
+	switch past := now.Sub(s.at).Seconds(); {
+	case s.rate == 0:
+		s.rate, s.tokens, s.at = 1, 1, now
+	case past > 0:
+		s.tokens = min(s.tokens+past*s.rate, max(s.rate*sparePoll.Seconds(), 1))
+		s.at = now
+	}
 }
