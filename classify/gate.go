@@ -83,7 +83,7 @@ type Pace uint8
 const (
 	// Unpaced: after the wait, if the [Budget] pays for it.
 	Unpaced Pace = iota
-	// Paced: after the wait, and then when the Gate lets it through. It spends no budget.
+	// Paced: after the wait, and then when the Gate lets it through. It spends no budget, because others stand in line whose turn it takes.
 	Paced
 	// Parked: when the Gate lets it through, which knows the wait. It spends no budget and is none of MaxAttempts: the call
 	// waits for the end of an outage.
@@ -130,6 +130,8 @@ func (r *GateError) Unwrap() error { return r.Err }
 // 429 slows down what leaves, and a 503 with Retry-After holds everything back until then; afterwards the rate grows
 // again as long as the server keeps up. Callers wait in order, in a bounded queue.
 //
+// A retry in a scope in which nobody else stands in line, or in one of many scopes that are refused at once, spends the Transport's Budget.
+//
 // The zero value is ready to use. It is safe for concurrent use as long as its fields do not change, and must not be
 // copied after first use. It needs no closing. Share one among the transports that use the same key.
 type Pacer struct {
@@ -146,7 +148,7 @@ type Pacer struct {
 	MaxRetryWait time.Duration
 	// Park is how long a call waits through an outage, counted from its beginning or its first failure; 0 means
 	// not at all: while the server is down, calls are refused or fail at once. One caller a second is let through to
-	// see. Give the calls a deadline of their own, and QueueSize room for all of them.
+	// see. An outage is a 503 with Retry-After, or five failures in a row, time-outs and broken connections among them. Give the calls a deadline of their own, and QueueSize room for all of them.
 	Park time.Duration
 	// MaxScopes is how many scopes are remembered; 0 means 1,000.
 	MaxScopes int

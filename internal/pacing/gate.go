@@ -78,8 +78,8 @@ func (g *Gate) Wait(ctx context.Context, key string, since time.Time) (Ticket, e
 	return sc.wait(ctx, since)
 }
 
-// Report tells the Gate what the attempt with ticket t brought. It returns how a further attempt of the same call is to be made: one that waits
-// for its turn spends no budget.
+// Report tells the Gate what the attempt with ticket t brought. It returns how a further attempt of the same call is to be made: one that takes the
+// turn of others spends no budget.
 func (g *Gate) Report(key string, t Ticket, o Outcome) Pace {
 	failed := o.Kind == Slower || o.Kind == Down && (o.Wait > 0 || g.Park > 0)
 	if !failed && !g.Active() {
