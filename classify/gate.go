@@ -83,7 +83,7 @@ type Pace uint8
 const (
 	// Unpaced: after the wait, if the [Budget] pays for it.
 	Unpaced Pace = iota
-	// Paced: after the wait, and then when the Gate lets it through. It spends no budget.
+	// Paced: after the wait, and then when the Gate lets it through. It spends no budget, because others stand in line whose turn it takes.
 	Paced
 	// Parked: when the Gate lets it through, which knows the wait. It spends no budget and is none of MaxAttempts: the call
 	// waits for the end of an outage.
@@ -130,6 +130,8 @@ func (r *GateError) Unwrap() error { return r.Err }
 // 429 slows down what leaves, and a 503 with Retry-After holds everything back until then; afterwards the rate grows
 // again as long as the server keeps up. Callers wait in order, in a bounded queue.
 //
+// A retry in a scope in which nobody else stands in line, or in one of many scopes that are refused at once, spends the Transport's Budget.
+//
 // The zero value is ready to use. It is safe for concurrent use as long as its fields do not change, and must not be
 // copied after first use. It needs no closing. Share one among the transports that use the same key.
 type Pacer struct {
@@ -146,7 +148,7 @@ type Pacer struct {
 	MaxRetryWait time.Duration
 	// Park is how long a call waits through an outage, counted from its beginning or its first failure; 0 means
 	// not at all: while the server is down, calls are refused or fail at once. One caller a second is let through to
-	// see. Give the calls a deadline of their own, and QueueSize room for all of them.
+	// see. An outage is a 503 with Retry-After, or five failures in a row, time-outs and broken connections among them. Give the calls a deadline of their own, and QueueSize room for all of them.
 	Park time.Duration
 	// MaxScopes is how many scopes are remembered; 0 means 1,000.
 	MaxScopes int
@@ -171,7 +173,7 @@ func (p *Pacer) Admit(ctx context.Context, a Admission) (Pass, error) {
 }
 
 // Report implements [Gate].
-func (p *Pacer) Report(_ context.Context, r GateReport) Pace {
+func (p *Pacer) Report(ctx context.Context, r GateReport) Pace {
 	if r.Failure == nil && !p.gate.Active() {
 		return Unpaced
 	}
@@ -181,7 +183,11 @@ func (p *Pacer) Report(_ context.Context, r GateReport) Pace {
 		p.gate.Park, p.gate.MaxScopes = p.Park, p.MaxScopes
 	})
 	ticket, _ := r.Ticket.(pacing.Ticket)
-	switch p.gate.Report(p.scope(r.Request), ticket, outcomeOf(r.Failure)) {
+	o := outcomeOf(r.Failure)
+	if o.Kind == pacing.Unknown && p.Park > 0 && ctx.Err() == nil && looksDown(&r.Failure.Decision) {
+		o.Kind = pacing.Down
+	}
+	switch p.gate.Report(p.scope(r.Request), ticket, o) {
 	case pacing.Paced:
 		return Paced
 	case pacing.Parked:
@@ -229,6 +235,19 @@ func kindOfFailure(d *Decision) pacing.Kind {
 	}
 }
 
+// looksDown reports whether a failure, several times in a row and with no success between, shows that the server is down: a gateway that waited
+// in vain, a connection that ended without an answer, and an attempt that ran out of its own time. Once it may be the request.
+func looksDown(d *Decision) bool {
+	switch d.Class {
+	case errcodes.ClassTimeout:
+		return d.Status != http.StatusRequestTimeout
+	case errcodes.ClassNetwork:
+		return d.Retry != errcodes.RetryNever
+	default:
+		return false
+	}
+}
+
 // refusalOf translates the refusal of the pacing core.
 func refusalOf(err error) error {
 	r, ok := errors.AsType[*pacing.Refusal](err)
@@ -240,19 +259,27 @@ func refusalOf(err error) error {
 }
 
 // DefaultScope returns what most providers limit as one: the host, the key, and the project or model that a header
-// names. The key itself is not in it: a digest stands for it.
+// names. The key may stand in a header (Authorization, X-Api-Key, Api-Key, X-Goog-Api-Key, Ocp-Apim-Subscription-Key) or in the query (key, api_key,
+// api-key, apikey, subscription-key, access_token). It is not in the scope itself: a digest stands for it, the same in every process.
 func DefaultScope(req *http.Request) string {
-	host := req.Host
-	if host == "" && req.URL != nil {
-		host = req.URL.Host
+	host, query := req.Host, ""
+	if req.URL != nil {
+		query = req.URL.RawQuery
+		if host == "" {
+			host = req.URL.Host
+		}
 	}
 	var b strings.Builder
 	b.WriteString(strings.ToLower(host))
-	for _, name := range [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
-		if v := header(req.Header, name); v != "" {
-			sum := sha256.Sum256([]byte(v))
-			b.WriteByte(' ')
-			b.WriteString(hex.EncodeToString(sum[:8]))
+	for _, name := range [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key"} {
+		writeDigest(&b, header(req.Header, name))
+	}
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		switch name, value, _ := strings.Cut(pair, "="); strings.ToLower(name) {
+		case "key", "api_key", "api-key", "apikey", "subscription-key", "access_token":
+			writeDigest(&b, value)
 		}
 	}
 	for _, name := range [...]string{"Openai-Organization", "Openai-Project", "Anthropic-Workspace-Id", "X-Model", "X-Model-Id"} {
@@ -262,4 +289,14 @@ func DefaultScope(req *http.Request) string {
 		}
 	}
 	return b.String()
+}
+
+// writeDigest adds what stands for a key, if there is one.
+func writeDigest(b *strings.Builder, key string) {
+	if key == "" {
+		return
+	}
+	sum := sha256.Sum256([]byte(key))
+	b.WriteByte(' ')
+	b.WriteString(hex.EncodeToString(sum[:8]))
 }

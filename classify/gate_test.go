@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -90,11 +91,19 @@ func TestPacerRefusals(t *testing.T) {
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &fakeServer{script: []answer{tt.first, {status: 200}}}
+				script := []answer{tt.first, {status: 200}}
+				if tt.first.status == http.StatusTooManyRequests {
+					script = slices.Insert(script, 1, tt.first) // one alone may be chance
+				}
+				s := &fakeServer{script: script}
 				one := &Transport{Base: s, Gate: tt.pacer, MaxAttempts: 1}
-				resp, err := one.RoundTrip(get(t, t.Context()))
-				require.NoError(t, err)
-				require.NoError(t, resp.Body.Close())
+				var resp *http.Response
+				var err error
+				for range len(script) - 1 {
+					resp, err = one.RoundTrip(get(t, t.Context()))
+					require.NoError(t, err)
+					require.NoError(t, resp.Body.Close())
+				}
 				<-time.After(tt.after)
 				var wg sync.WaitGroup
 				for range tt.ahead {
@@ -173,7 +182,7 @@ func TestPacerPaces(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &limitedServer{rate: 20}
 				r := &recorderSync{}
-				b := &TokenBucket{Burst: -1} // no retry could be paid for
+				b := &TokenBucket{Burst: 1, Ratio: -1} // pays for one retry: when the first call is refused nobody knows of others
 				tr := &Transport{Base: s, Gate: &Pacer{}, Budget: b, Observer: r}
 				var wg sync.WaitGroup
 				call := func() error {
@@ -421,6 +430,7 @@ func TestPacerTellsOfNoHoldsThatWereNone(t *testing.T) {
 		return req
 	}
 	refused := &Attempt{Decision: Decision{Class: errcodes.ClassRateLimited, Retry: errcodes.RetryBackoff, Status: 429, Wait: time.Second}}
+	require.Equal(t, Unpaced, p.Report(t.Context(), GateReport{Request: keyed("one"), Failure: refused}), "nobody else is known")
 	require.Equal(t, Paced, p.Report(t.Context(), GateReport{Request: keyed("one"), Failure: refused}))
 	for _, key := range []string{"another", "one"} {
 		resp, err := tr.RoundTrip(keyed(key))
@@ -457,6 +467,18 @@ func TestDefaultScope(t *testing.T) {
 	require.NotContains(t, DefaultScope(a), "secret")
 	b.Header.Set("Authorization", "Bearer sk-secret-2")
 	require.NotEqual(t, DefaultScope(a), DefaultScope(b))
+	for _, query := range []string{"key=K1", "alt=sse&api_key=K1", "API-Key=K1&x", "subscription-key=K1", "access_token=K1"} {
+		b = a.Clone(t.Context())
+		b.URL.RawQuery = query
+		require.NotContains(t, DefaultScope(b), "K1")
+		c := b.Clone(t.Context())
+		require.Equal(t, DefaultScope(b), DefaultScope(c))
+		c.URL.RawQuery = strings.Replace(query, "K1", "K2", 1)
+		require.NotEqual(t, DefaultScope(b), DefaultScope(c), "tenants whose keys are in the query")
+	}
+	b = a.Clone(t.Context())
+	b.URL.RawQuery = "page=2"
+	require.Equal(t, DefaultScope(a), DefaultScope(b))
 	b = a.Clone(t.Context())
 	b.Header.Set("OpenAI-Project", "p")
 	require.NotEqual(t, DefaultScope(a), DefaultScope(b))

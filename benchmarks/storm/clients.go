@@ -37,6 +37,9 @@ func send(ctx context.Context, do func(*http.Request) (*http.Response, error)) e
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if tenant, ok := ctx.Value(tenantKey{}).(int); ok {
+		req.Header.Set("Authorization", fmt.Sprintf("Bearer key of tenant %d", tenant))
+	}
 	resp, err := do(req)
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func readTable(t *testing.T, name string) *Table {
 }
 
 // scenarioOrder is the order of the recorded table.
-var scenarioOrder = []string{"A", "A+", "B", "B+", "B5", "C", "C+", "C1", "R", "P", "PB", "V", "VD", "L", "S", "W", "herd", "herd after quiet traffic"}
+var scenarioOrder = []string{"A", "A+", "B", "B+", "B5", "C", "C+", "C1", "R", "P", "PB", "T", "TP", "TB", "V", "VD", "L", "S", "W", "herd", "herd after quiet traffic"}
 
 func TestRecordClients(t *testing.T) {
 	if !*recordClients {

@@ -80,6 +80,14 @@ func Scenarios(l Length) map[string]*Scenario {
 			New: func() *Server {
 				return &Server{Capacity: steady(), Depth: 25, RefusalCost: 0.2, DownFrom: from, DownTo: to}
 			}},
+		{Name: "T", About: "A+ from 2,000 tenants with a key and a call every 10 s each", Load: tenants(load(double, 1)),
+			New: func() *Server { return &Server{Capacity: steady(), Depth: 25, RefusalCost: 0.2} }},
+		{Name: "TP", About: "the same from as many processes", Load: tenants(load(double, 10*double)),
+			New: func() *Server { return &Server{Capacity: steady(), Depth: 25, RefusalCost: 0.2} }},
+		{Name: "TB", About: "B+ with Retry-After: 1 on the 503, from 700 such tenants", Load: tenants(load(most, 1)), DownFrom: from, DownTo: to,
+			New: func() *Server {
+				return &Server{Capacity: steady(), Depth: 25, RefusalCost: 0.2, DownFrom: from, DownTo: to, DownRetryAfter: time.Second}
+			}},
 		{Name: "V", About: "150 req/s; capacity 100, then 300, then 33, then 100", Load: load(150, 1),
 			New: func() *Server { return &Server{Capacity: varying(l), Depth: 25, RefusalCost: 0.2} }},
 		{Name: "VD", About: "V with calls that have a second each",
@@ -106,6 +114,12 @@ func Scenarios(l Length) map[string]*Scenario {
 		m[s.Name] = s
 	}
 	return m
+}
+
+// tenants makes ten times as many callers of a load, each of which calls every ten seconds with a key of its own.
+func tenants(l Load) Load {
+	l.Tenants = 10
+	return l
 }
 
 // changes are the capacities of scenario V, each for a quarter of the load.

@@ -16,6 +16,8 @@ type Load struct {
 	// Rate is the number of callers, each of which makes one call a second, with a phase of its own, whether or
 	// not the last one is over.
 	Rate int
+	// Tenants makes each caller a tenant with a key of its own, who calls so many times more seldom, and of whom there are so many more.
+	Tenants int
 	// Processes is how many processes the callers are spread over; 0 means one.
 	Processes int
 	// Once makes each caller call once, all at the same time, but for the first Quiet of them, who call herdLead earlier.
@@ -60,9 +62,12 @@ func Run(t *testing.T, server *Server, load Load, client Client, seed uint64) *R
 		start := time.Now()
 		var mu sync.Mutex
 		var wg sync.WaitGroup
-		one := func(call func(context.Context) error) {
+		one := func(call func(context.Context) error, caller int) {
 			at := time.Now()
 			ctx, cancel := ctx, context.CancelFunc(func() {})
+			if load.Tenants > 0 {
+				ctx = context.WithValue(ctx, tenantKey{}, caller)
+			}
 			if load.Deadline > 0 {
 				ctx, cancel = context.WithTimeout(ctx, load.Deadline)
 			}
@@ -73,22 +78,24 @@ func Run(t *testing.T, server *Server, load Load, client Client, seed uint64) *R
 			r.calls = append(r.calls, o)
 			mu.Unlock()
 		}
-		for i := range load.Rate {
+		every := max(load.Tenants, 1)
+		for i := range load.Rate * every {
 			call := calls[i%processes]
 			if load.Once {
 				wg.Go(func() {
 					if i >= load.Quiet && load.Quiet > 0 {
 						sleepUntil(start.Add(herdLead))
 					}
-					one(call)
+					one(call, i)
 				})
 				continue
 			}
-			phase := time.Duration(random.Int64N(int64(time.Second)))
+			period := time.Duration(every) * time.Second
+			phase := time.Duration(random.Int64N(int64(period)))
 			wg.Go(func() {
-				for at := phase; at < load.For; at += time.Second {
+				for at := phase; at < load.For; at += period {
 					sleepUntil(start.Add(at))
-					wg.Go(func() { one(call) })
+					wg.Go(func() { one(call, i) })
 				}
 			})
 		}
@@ -97,6 +104,9 @@ func Run(t *testing.T, server *Server, load Load, client Client, seed uint64) *R
 	slices.SortFunc(r.calls, func(a, b outcome) int { return int(a.at - b.at) })
 	return r
 }
+
+// tenantKey finds the number of the tenant in the context of a call.
+type tenantKey struct{}
 
 func sleepUntil(at time.Time) { time.Sleep(time.Until(at)) }
 

@@ -74,6 +74,13 @@ func TestPromises(t *testing.T) {
 		{"R", Gated(), []promise{{"failed", failed, 0, 0.05}, {"goodput", goodput, 0.99 * most, most}}},
 		{"P", Default(), []promise{{"goodput", goodput, 0.85 * none["A+"], capacity}}},
 		{"P", Gated(), []promise{{"goodput", goodput, none["A+"], capacity}, {"attempts a call", attempts, 0, 1}}},
+		// Scopes in which nobody stands in line: a Gate must not cost more than the budget does.
+		{"T", Default(), []promise{{"attempts a call", attempts, 1, budget(60_000)}, {"goodput", goodput, 0.85 * none["A+"], capacity}}},
+		{"T", Gated(), []promise{{"attempts a call", attempts, 0, budget(60_000)}, {"goodput", goodput, 0.85 * none["A+"], capacity}}},
+		{"TP", Gated(), []promise{{"attempts a call", attempts, 0, budget(60_000 / 2000)}, {"goodput", goodput, 0.85 * none["A+"], capacity}}},
+		{"TB", Default(), []promise{{"attempts a call in the outage", inOutage, 0, budget(1400)}, {"peak after it", peak, 0, 1.2 * most}}},
+		{"TB", Gated(), []promise{{"attempts a call in the outage", inOutage, 0, budget(1400)}, {"peak after it", peak, 0, 1.2 * most}}},
+		{"TB", Parked(), []promise{{"attempts a call in the outage", inOutage, 0, budget(1400)}, {"peak after it", peak, 0, 2 * most}, {"failed", failed, 0, 1}}},
 		{"L", Gated(), []promise{{"goodput", goodput, 0.95 * capacity, capacity}}},
 		{"S", Gated(), []promise{{"goodput", goodput, 0.9 * 0.5, 0.6}}},
 		{"W", Gated(), []promise{{"goodput", goodput, 0.95 * 20, 20}}},

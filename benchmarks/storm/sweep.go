@@ -73,6 +73,9 @@ func sweepSettings() []setting {
 	for _, v := range milliseconds(250, 500, 1000, 2000) {
 		list = append(list, setting{"doubling", v.String(), v == chosen.Doubling, pacing.Tuning{Doubling: v}})
 	}
+	for _, v := range milliseconds(1000, 2000, 5000, 10_000, 20_000) {
+		list = append(list, setting{"relax", v.String(), v == chosen.Relax, pacing.Tuning{Relax: v}})
+	}
 	return list
 }
 

@@ -38,10 +38,12 @@ type Gate struct {
 	// Tuning holds the constants of the control loop; the zero value means the measured ones.
 	Tuning Tuning
 
-	active atomic.Int64 // the number of scopes
-	mu     sync.RWMutex
-	limits *limits
-	scopes map[string]*scope
+	active  atomic.Int64 // the number of scopes
+	waiting atomic.Int64 // the number of waiters in all of them
+	spare   spare
+	mu      sync.RWMutex
+	limits  *limits
+	scopes  map[string]*scope
 }
 
 // Ticket is the right to send one attempt. The zero Ticket comes from a scope that was not paced.
@@ -76,8 +78,8 @@ func (g *Gate) Wait(ctx context.Context, key string, since time.Time) (Ticket, e
 	return sc.wait(ctx, since)
 }
 
-// Report tells the Gate what the attempt with ticket t brought. It returns how a further attempt of the same call is to be made: one that waits
-// for its turn spends no budget.
+// Report tells the Gate what the attempt with ticket t brought. It returns how a further attempt of the same call is to be made: one that takes the
+// turn of others spends no budget.
 func (g *Gate) Report(key string, t Ticket, o Outcome) Pace {
 	failed := o.Kind == Slower || o.Kind == Down && (o.Wait > 0 || g.Park > 0)
 	if !failed && !g.Active() {
@@ -122,7 +124,7 @@ func (g *Gate) scope(key string, create bool) *scope {
 	if len(g.scopes) >= max(orDefault(g.MaxScopes, DefaultMaxScopes), 1) && !g.evict() {
 		return nil
 	}
-	sc = &scope{gate: g, key: key, epoch: time.Now(), state: state{l: g.limits}}
+	sc = &scope{gate: g, key: key, epoch: time.Now(), state: state{l: g.limits}, first: queue{all: &g.waiting}, again: queue{all: &g.waiting}}
 	g.scopes[key] = sc
 	g.active.Add(1)
 	return sc

@@ -10,7 +10,7 @@ const (
 	Unknown Kind = iota // nothing: cancelled, timed out, a fault of the caller
 	OK                  // the server took the request up, whatever it made of it
 	Slower              // refused for the rate: a 429
-	Down                // refused for everybody: a 503, or no connection
+	Down                // refused for everybody: a 503, or no connection; or what in a row looks like it
 )
 
 // Pace says how a further attempt of the same call is to be made. Its zero value is Unpaced.
@@ -19,7 +19,7 @@ type Pace uint8
 // The paces.
 const (
 	Unpaced Pace = iota // after the wait, out of a budget: nothing else bounds it
-	Paced               // after the wait, and then when the Gate lets it through
+	Paced               // after the wait, and then when the Gate lets it through; others stand in line, whose turn it takes
 	Parked              // when the Gate lets it through: it waits for the end of an outage, and may be the probe of all who do
 )
 

@@ -13,7 +13,7 @@ import (
 // A pool of workers, each of which makes the next call when the last one is done, comes back to its pace within seconds of an outage. While the door is
 // closed it shows no more callers than it has workers, however fast it was.
 func TestGatePoolAfterAnOutage(t *testing.T) {
-	const answer, within = 50 * time.Millisecond, 5 * time.Second
+	const answer = 50 * time.Millisecond
 	for _, tt := range []struct {
 		name    string
 		workers int
@@ -30,6 +30,10 @@ func TestGatePoolAfterAnOutage(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				within := 5 * time.Second
+				if tt.park > 0 && tt.workers == 1 {
+					within += longestSpare // nobody else looks whether the server is back
+				}
 				g := &Gate{Park: tt.park}
 				start := time.Now()
 				down, up := start.Add(5*time.Second), start.Add(5*time.Second+tt.outage)

@@ -3,6 +3,7 @@ package pacing
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type scope struct {
 	first, again queue     // callers before their first attempt, and after a failed one
 	soonest      time.Time // when the first of again has waited too long
 	wasParked    bool      // what soonest was worked out for
+	refusals     tally
+	spareAt      time.Time // when to ask for a token again
+	others       time.Time // until when a caller that was refused stays away: another refusal before is not its own
 	cause        error
 	gone         bool
 	timer        *time.Timer
@@ -38,6 +42,7 @@ type waiter struct {
 type queue struct {
 	head, tail *waiter
 	n          int
+	all        *atomic.Int64 // those in all queues of the Gate
 }
 
 func (q *queue) push(w *waiter) {
@@ -49,6 +54,7 @@ func (q *queue) push(w *waiter) {
 	}
 	q.tail = w
 	q.n++
+	q.all.Add(1)
 }
 
 func (q *queue) remove(w *waiter) {
@@ -64,6 +70,7 @@ func (q *queue) remove(w *waiter) {
 	}
 	w.queue, w.prev, w.next = nil, nil, nil
 	q.n--
+	q.all.Add(-1)
 }
 
 func (sc *scope) waiting() int { return sc.first.n + sc.again.n }
@@ -104,7 +111,7 @@ func (sc *scope) enter(ctx context.Context, w *waiter) {
 	}
 	deadline, _ := ctx.Deadline()
 	switch v := sc.arrive(w.began, w.since, ahead, sc.waiting(), deadline); {
-	case v.admit:
+	case v.admit && sc.spares(w.began, w):
 		w.ticket = Ticket{scope: sc, seq: sc.take(w.began, false), left: w.began.Sub(sc.epoch)}
 	case v.reason != 0:
 		w.refused = &Refusal{Reason: v.reason, RetryAt: v.at, Cause: sc.cause}
@@ -142,16 +149,36 @@ func (sc *scope) report(t Ticket, o Outcome) (Pace, bool) {
 		return Unpaced, false
 	}
 	now := time.Now()
-	if o.Kind == Slower || o.Kind == Down {
+	lined := true // others stand in line, or will
+	switch o.Kind {
+	case Slower, Down:
 		sc.cause = o.Err
-	}
-	if o.Kind == OK && t.scope == sc {
-		sc.answered(now.Sub(sc.epoch) - t.left)
+		lined = sc.lined(now, o.Wait)
+	case OK:
+		if t.scope == sc {
+			sc.answered(now.Sub(sc.epoch) - t.left)
+		}
+		if sc.l.park > 0 {
+			sc.gate.spare.served(now)
+		}
+	case Unknown:
 	}
 	pace := sc.state.report(now, t.seq, o)
+	if pace == Paced && !lined {
+		pace = Unpaced
+	}
 	sc.release(now)
 	sc.arm(now)
 	return pace, true
+}
+
+// lined notes a refusal and reports whether the pace of the scope bounds the retries that follow from it: callers wait in line, or others than
+// this one were refused just now, in a scope that is not one of many.
+func (sc *scope) lined(now time.Time, wait time.Duration) bool {
+	mine, all := sc.refusals.add(now), sc.gate.spare.refused(now)
+	others := now.Before(sc.others)
+	sc.others = later(sc.others, now.Add(max(min(wait, sc.longestClosed()), leastWait)))
+	return sc.waiting() > 0 || others && mine*minor >= all
 }
 
 // release lets go whose turn it is, and refuses who waited too long.
@@ -167,10 +194,29 @@ func (sc *scope) release(now time.Time) {
 		if sc.turn(now).After(now) {
 			return
 		}
+		if !sc.spares(now, w) {
+			if w = sc.first.head; w == nil {
+				return
+			}
+		}
 		w.queue.remove(w)
 		w.ticket = Ticket{scope: sc, seq: sc.take(now, true), left: now.Sub(sc.epoch), Queued: now.Sub(w.began)}
 		close(w.ready)
 	}
+}
+
+// spares reports whether a parked caller may use the turn that has come. A retry in a scope without others, or in one of many, needs a token.
+func (sc *scope) spares(now time.Time, w *waiter) bool {
+	n := int64(sc.waiting())
+	if !sc.parked || w.since.IsZero() || sc.mode != closed && sc.mode != pacing || n > 1 && n*minor >= sc.gate.waiting.Load() {
+		return true
+	}
+	if now.Before(sc.spareAt) {
+		return false
+	}
+	at, ok := sc.gate.spare.take(now)
+	sc.spareAt = at
+	return ok
 }
 
 // expire refuses the callers that waited too long.
@@ -236,6 +282,8 @@ func (sc *scope) wake(now time.Time) time.Time {
 	at := sc.turn(now)
 	if w := sc.first.head; w != nil {
 		at = earlier(at, sc.limit(w.began, w.since))
+	} else if now.Before(sc.spareAt) {
+		at = later(at, sc.spareAt)
 	}
 	if sc.again.n > 0 {
 		at = earlier(at, sc.soonest)

@@ -74,12 +74,14 @@ type state struct {
 
 	// While measuring: since when, until when, and what happened.
 	since, until     time.Time // until is also the end of closed
+	earlier          time.Time // the last refusal before since
 	left, ok, refuse int
 	okNew            bool // one of those that left since
+	crowd            int  // refused besides the first, whenever they left
 
 	share meter
-	// How long a success takes, and how much that varies: RFC 6298.
-	took, spread time.Duration
+	// How long a success takes, and how much that varies: RFC 6298; and the longest of late.
+	took, spread, longest time.Duration
 
 	// Down and up again.
 	closedAt  time.Time // the beginning of the outage, over all its closings
@@ -138,6 +140,7 @@ func (s *state) answered(took time.Duration) {
 		return
 	}
 	took = min(took, longestAnswer)
+	s.longest = max(took, s.longest-(s.longest-took)/64)
 	if s.took == 0 {
 		s.took, s.spread = took, took/2
 		return
@@ -146,8 +149,8 @@ func (s *state) answered(took time.Duration) {
 	s.took += (took - s.took) / 8
 }
 
-// answer returns how long an answer may well take: what RFC 6298 waits before it gives up.
-func (s *state) answer() time.Duration { return s.took + 4*s.spread }
+// answer returns how long an answer may well take: what RFC 6298 waits before it gives up, but no longer than any took of late.
+func (s *state) answer() time.Duration { return min(s.took+4*s.spread, s.longest) }
 
 // limit returns until when a caller waits that began at began; since is when its call first had to wait or failed, zero for a
 // first attempt. In an outage the whole call is bounded, or callers whose probes fail would take turns for ever.
@@ -275,10 +278,23 @@ func (s *state) tick(now time.Time) {
 	case s.mode == measuring && !now.Before(s.until):
 		s.measured(now)
 	case s.mode == closed && !s.parked && !now.Before(s.until):
-		// One attempt, then twice as many a second: an answer may take long, a refusal seldom does.
-		s.pace(now, 1, true)
-		s.reopening = true
+		s.reopen(now)
+	case s.mode == pacing && s.slowStart && !s.reopening && !s.draining && now.Sub(s.next) >= time.Second && now.Sub(s.lastRefusal) >= s.relax():
+		// It knows nothing that would justify to hold anybody back, and nobody waits who would find out.
+		s.mode = watching
 	}
+}
+
+// relax returns how long after a refusal a further one is no sequel to it.
+func (s *state) relax() time.Duration {
+	return max(s.l.tuning.Relax, min(s.stated, s.longestClosed()))
+}
+
+// reopen lets through one attempt, then twice as many a second, since an answer may take long and a refusal seldom does; but before the
+// first success no more than came since the scope was closed, or slow answers would find everybody sent before one of them is there.
+func (s *state) reopen(now time.Time) {
+	s.pace(now, 1, true)
+	s.reopening, s.ceiling = true, s.demand(now)
 }
 
 // report takes in what attempt seq brought. It returns how the attempt that may follow it is to be made.
@@ -334,12 +350,20 @@ func (s *state) succeeded(now time.Time, seq uint64) {
 // refused is a 429.
 func (s *state) refused(now time.Time, seq uint64, wait time.Duration) {
 	s.streak = 0
+	s.noteRefusal(now)
 	s.shed(now, seq, wait)
+}
+
+func (s *state) noteRefusal(now time.Time) {
+	if s.mode == watching {
+		s.earlier = s.lastRefusal
+	}
+	s.lastRefusal = now
 }
 
 // down is a 503 or a connection that did not come about. It returns whether what follows waits for its turn.
 func (s *state) down(now time.Time, seq uint64, wait time.Duration) bool {
-	s.lastRefusal = now
+	s.noteRefusal(now)
 	if s.streak == 0 {
 		s.streakSeq = seq
 	}
@@ -356,15 +380,14 @@ func (s *state) down(now time.Time, seq uint64, wait time.Duration) bool {
 	switch {
 	case s.mode == closed:
 		if wait > 0 && !stale {
-			s.until = later(s.until, now.Add(min(wait, s.longest())))
+			s.until = later(s.until, now.Add(min(wait, s.longestClosed())))
 		}
 	case wait > 0:
 		if !stale {
-			s.close(now, now.Add(min(wait, s.longest())), seq)
+			s.close(now, now.Add(min(wait, s.longestClosed())), seq)
 		}
 	case s.reopening && !stale:
-		s.pace(now, 1, true)
-		s.reopening = true
+		s.reopen(now)
 	case s.l.park > 0 && s.streak >= s.l.tuning.DownAfter:
 		s.close(now, now.Add(s.l.tuning.Probe), s.streakSeq)
 	}
@@ -373,14 +396,17 @@ func (s *state) down(now time.Time, seq uint64, wait time.Duration) bool {
 
 // shed is a refusal that asks for less.
 func (s *state) shed(now time.Time, seq uint64, wait time.Duration) {
-	s.lastRefusal, s.stated = now, wait
+	s.stated = wait
 	s.share.note(now, s.noted(), s.window()).refused++
 	switch fresh := seq > s.cut; {
 	case s.mode == watching:
 		s.measure(now)
-	case s.mode == measuring && fresh:
-		s.refuse++
-		s.measuredEnough(now)
+	case s.mode == measuring:
+		s.crowd++
+		if fresh {
+			s.refuse++
+			s.measuredEnough(now)
+		}
 	case s.mode == pacing && fresh && !s.reopening:
 		if s.row == 0 {
 			s.rowRate, s.rowSince = s.rate(), now
@@ -396,9 +422,9 @@ func (s *state) shed(now time.Time, seq uint64, wait time.Duration) {
 	}
 }
 
-// longest is as far ahead as a scope closes: beyond it no caller waits anyway, and a server that
+// longestClosed is as far ahead as a scope closes: beyond it no caller waits anyway, and a server that
 // names a year must not be believed for one.
-func (s *state) longest() time.Duration {
+func (s *state) longestClosed() time.Duration {
 	return max(s.l.maxWait, s.l.maxRetryWait, s.l.park)
 }
 
@@ -434,7 +460,7 @@ func (s *state) resume(now time.Time) {
 // shut closes the scope because of refusals that look like "slower", but reach everybody. Callers are not parked: the server works.
 func (s *state) shut(now time.Time, wait time.Duration, known float64) {
 	parked := s.parked
-	s.close(now, now.Add(min(wait, s.longest())), s.seq)
+	s.close(now, now.Add(min(wait, s.longestClosed())), s.seq)
 	s.parked, s.known = parked, known
 }
 
@@ -477,7 +503,7 @@ func (s *state) measure(now time.Time) {
 	s.mode = measuring
 	s.since = now
 	s.until = now.Add(min(max(wait, s.l.tuning.Measure/10), s.l.tuning.Measure))
-	s.left, s.ok, s.refuse, s.okNew = 0, 0, 0, false
+	s.left, s.ok, s.refuse, s.okNew, s.crowd = 0, 0, 0, false, 0
 	s.cut = s.seq
 }
 
@@ -493,6 +519,11 @@ func (s *state) measured(now time.Time) {
 			s.shut(now, wait, 0)
 			return
 		}
+	}
+	if s.crowd == 0 && s.since.Sub(s.earlier) >= s.relax() {
+		// One refusal in all that time may be chance, and paces nobody.
+		s.mode = watching
+		return
 	}
 	elapsed := max(now.Sub(s.since), time.Millisecond).Seconds()
 	rate := float64(s.ok) / elapsed

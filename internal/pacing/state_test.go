@@ -57,6 +57,7 @@ func TestMeasuring(t *testing.T) {
 	require.Equal(t, watching, s.mode)
 	s.say(0, 0, OK, 0)
 	require.Equal(t, Paced, s.say(0, 0, Slower, time.Second))
+	require.Equal(t, Paced, s.say(0, 0, Slower, time.Second), "and another one")
 	require.Equal(t, measuring, s.mode)
 	for range firstAttempts {
 		s.send(t, 0.1)
@@ -92,6 +93,7 @@ func TestMeasuredWithoutRefusals(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScript(limits{})
 			s.say(0, 0, Slower, time.Second)
+			s.say(0, 0, Slower, time.Second)
 			for range tt.served {
 				s.say(0.05, 0, OK, 0)
 			}
@@ -106,6 +108,55 @@ func TestMeasuredWithoutRefusals(t *testing.T) {
 			require.InDelta(t, tt.rate, s.rate(), 1e-9)
 			require.Equal(t, tt.slowStart, s.slowStart)
 		})
+	}
+}
+
+// One refusal may be chance: after a second without another nobody is held back. A second one within a few seconds, or within the wait that
+// the server states, is no chance.
+func TestOneRefusalIsChance(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		wait time.Duration
+		next float64
+		want mode
+	}{
+		{"alone", time.Second, 0, watching},
+		{"another long after", time.Second, 6, watching},
+		{"another soon", time.Second, 4, pacing},
+		{"another within the wait stated", 30 * time.Second, 20, pacing},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(limits{})
+			s.say(0, s.send(t, 0), Slower, tt.wait)
+			s.say(0.5, s.send(t, 0.5), OK, 0)
+			s.tick(s.at(1))
+			require.Equal(t, watching, s.mode)
+			require.Equal(t, s.at(1), s.turn(s.at(1)))
+			if tt.next > 0 {
+				s.say(tt.next, s.send(t, tt.next), Slower, tt.wait)
+				s.tick(s.at(tt.next + 1))
+			}
+			require.Equal(t, tt.want, s.mode)
+		})
+	}
+}
+
+// A slow start of which nobody makes use and which nobody has refused for some seconds ends: it knows nothing that would justify to hold
+// anybody back.
+func TestSlowStartEnds(t *testing.T) {
+	for _, tt := range []struct {
+		wait  time.Duration
+		until float64
+	}{{time.Second, 5}, {20 * time.Second, 20}, {time.Hour, 60}} {
+		s := newScript(limits{})
+		s.say(0, 0, Slower, tt.wait)
+		s.say(0, 0, Slower, tt.wait)
+		s.tick(s.at(1))
+		require.True(t, s.slowStart)
+		s.tick(s.at(tt.until - 0.01))
+		require.Equal(t, pacing, s.mode)
+		s.tick(s.at(tt.until))
+		require.Equal(t, watching, s.mode)
 	}
 }
 
@@ -278,6 +329,7 @@ func TestGrowth(t *testing.T) {
 func TestGrowthOfASlowRate(t *testing.T) {
 	s := newScript(limits{})
 	s.say(0, 0, Slower, time.Minute)
+	s.say(0, 0, Slower, time.Minute)
 	s.tick(s.at(1))
 	require.True(t, s.slowStart)
 	require.InDelta(t, 1.0/60, s.rate(), 1e-9, "a server that states a minute gets one a minute")
@@ -289,6 +341,7 @@ func TestGrowthOfASlowRate(t *testing.T) {
 
 func TestSlowStart(t *testing.T) {
 	s := newScript(limits{})
+	s.say(0, 0, Slower, time.Second)
 	s.say(0, 0, Slower, time.Second)
 	s.tick(s.at(1))
 	require.True(t, s.slowStart)
@@ -308,6 +361,7 @@ func TestSlowStart(t *testing.T) {
 // hold the cuts up.
 func TestSlowStartRefused(t *testing.T) {
 	s := newScript(limits{})
+	s.say(0, 0, Slower, time.Second)
 	s.say(0, 0, Slower, time.Second)
 	s.tick(s.at(1))
 	at := s.at(1)
@@ -403,7 +457,7 @@ func TestArrive(t *testing.T) {
 		{name: "a minute, refused before", ahead: 601, again: true, reason: TooLong, at: 70.1},
 		{name: "after the deadline", ahead: 15, deadline: 11, reason: Deadline, at: 11.5},
 		{name: "before the deadline", ahead: 5, deadline: 11, at: 10.5},
-		{name: "too close to the deadline for the answer", ahead: 5, deadline: 11, answer: 0.2, reason: Deadline, at: 10.5},
+		{name: "too close to the deadline for the answer", ahead: 5, deadline: 11, answer: 0.4, reason: Deadline, at: 10.5},
 		{name: "too close to the deadline for a rate that falls", ahead: 9, deadline: 11, reason: Deadline, at: 10.9},
 		{name: "too many", ahead: 1000, again: true, limits: limits{maxRetryWait: time.Hour}, reason: QueueFull, at: 110},
 		{name: "nobody may wait", limits: limits{queueSize: -1}, reason: QueueFull, at: 10.09},
@@ -628,6 +682,7 @@ func TestHostileWaits(t *testing.T) {
 
 		s = newScript(limits{})
 		s.say(0, 0, Slower, tt.wait)
+		s.say(0, 0, Slower, tt.wait)
 		s.tick(s.at(2))
 		require.Equal(t, pacing, s.mode, "%v", tt.wait)
 		require.GreaterOrEqual(t, s.rate(), minRate)
@@ -696,7 +751,11 @@ func TestAnswer(t *testing.T) {
 	}
 	require.InDelta(t, 0.1, s.answer().Seconds(), 0.001, "always the same")
 	s.answered(500 * time.Millisecond)
-	require.InDelta(t, 0.55, s.answer().Seconds(), 0.01, "once something else")
+	require.InDelta(t, 0.5, s.answer().Seconds(), 0.01, "once something else, and none took longer")
+	for range 100 {
+		s.answered(100 * time.Millisecond)
+	}
+	require.InDelta(t, 0.1, s.answer().Seconds(), 0.02, "which is forgotten")
 	s.answered(1 << 62)
 	require.Positive(t, s.answer())
 }

@@ -24,6 +24,9 @@ type Tuning struct {
 	DownAfter int
 	// Window is the time over which the rate served is measured: it looks back one to two of it.
 	Window time.Duration
+	// Relax is how long after its last refusal a scope is watched again instead of paced, where all that is known of its rate is that it may
+	// double, and how far apart refusals are if each may be chance.
+	Relax time.Duration
 	// Forget is how long after its last refusal a scope is forgotten.
 	Forget time.Duration
 	// Plain cuts by Decrease whatever the server serves: for the sweep.
@@ -44,6 +47,7 @@ func (t Tuning) defaults() Tuning {
 	fill(&t.Probe, time.Second)
 	fill(&t.DownAfter, 5)
 	fill(&t.Window, 500*time.Millisecond)
+	fill(&t.Relax, 5*time.Second)
 	fill(&t.Forget, time.Minute)
 	return t
 }
