@@ -13,7 +13,11 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 	ctx, cancel := context.WithCancelCause(req.Context())
 	late := &attemptTimeoutError{limit}
 	timer := time.AfterFunc(limit, func() { cancel(late) })
-	resp, err := t.base().RoundTrip(req.WithContext(ctx))
+	sent := req.WithContext(ctx)
+	resp, err := t.base().RoundTrip(sent)
+	if resp != nil && resp.Request == sent {
+		resp.Request = req // whose context does not end with the body
+	}
 	switch {
 	case err != nil || resp == nil:
 		inTime := timer.Stop()

@@ -89,9 +89,10 @@ type Transport struct {
 	// per call, the same on every attempt. It is the caller's word that the server honours them.
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
-	// added the header, they are kept from that, because nobody would count that attempt or wait before it: those with a body go out without GetBody,
-	// those without one with the header's name in lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get]
-	// in a Base of yours.
+	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with the header's name in
+	// lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get] in a Base of yours. What the server provably did
+	// not process, such as a stream of HTTP/2 that it refused or that came behind its GOAWAY, an [http.Transport] goes on to send again within
+	// the attempt.
 	IdempotencyKeys bool
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
@@ -154,10 +155,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // send makes one attempt.
 func (t *Transport) send(req *http.Request) (*http.Response, error) {
 	out := once(req)
+	var resp *http.Response
+	var err error
 	if t.AttemptTimeout > 0 {
-		return t.timed(out, t.AttemptTimeout)
+		resp, err = t.timed(out, t.AttemptTimeout)
+	} else {
+		resp, err = t.base().RoundTrip(out)
 	}
-	return t.base().RoundTrip(out)
+	if out != req && resp != nil && resp.Request == out {
+		resp.Request = req
+	}
+	return resp, err
 }
 
 // CloseIdleConnections closes the idle connections of Base, as [http.Client.CloseIdleConnections] asks.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,7 +71,11 @@ func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := s.script[min(len(s.times), len(s.script)-1)]
 	s.times = append(s.times, time.Now())
 	s.bodies = append(s.bodies, string(sent))
-	s.headers = append(s.headers, r.Header.Clone())
+	seen := make(http.Header) // as a server sees it
+	for k, v := range r.Header {
+		seen[http.CanonicalHeaderKey(k)] = slices.Concat(seen[http.CanonicalHeaderKey(k)], v)
+	}
+	s.headers = append(s.headers, seen)
 	s.counts = append(s.counts, ResendCount(r.Context()))
 	s.mu.Unlock()
 	if a.took > 0 {
