@@ -110,12 +110,10 @@ func (o *operation) failed(start time.Time, err error) (context.Context, error) 
 	l := &o.loop
 	received := time.Now()
 	a := o.attempt(start, received)
-	a.Err = err
-	a.Decision = o.policy.judge(err)
+	inner := o.judge(&a, err)
 	a.Status, a.Code, a.RequestID = a.Decision.Status, a.Decision.Code, a.Decision.RequestID
 	l.attempts = append(l.attempts, a)
 
-	inner := innerError(nil, err)
 	v := l.next(&a, received, means{
 		sendable: true, repeatable: true,
 		// An answer that broke off after it had begun was not tried again by whoever reports it.
@@ -166,6 +164,16 @@ func (o *operation) succeeded(start time.Time) {
 	l.budget.Deposit(l.ctx, BudgetDeposit{})
 	l.observe(&a, 0, SourceNone, true)
 	l.done(nil)
+}
+
+// judge completes an attempt that failed with err. It returns what a loop within the operation concluded.
+func (o *operation) judge(a *Attempt, err error) *Error {
+	var ended bool
+	if a.Decision, ended, a.Err = byContext(o.loop.ctx, err); ended {
+		return nil
+	}
+	a.Decision = o.policy.judge(err)
+	return innerError(nil, err)
 }
 
 // judge judges an error of the operation.

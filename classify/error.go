@@ -97,7 +97,8 @@ type Attempt struct {
 // behind the response of a call that ended with one: see [ErrorOf].
 //
 // [errors.Is] finds its class (errors.Is(err, [errcodes.ClassBilling])), the transport's error and
-// the context's; [errors.As] finds the *errcodes.Error that names its Condition.
+// the context's, with the cause of the cancellation where it has one, which may be an Error of another call; [errors.As] finds the *errcodes.Error
+// that names its Condition.
 type Error struct {
 	// Decision is the judgement on the last failure.
 	Decision Decision

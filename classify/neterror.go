@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -127,6 +128,35 @@ func kindOf(err error) netKind {
 		return netEOF
 	}
 	return netUnknown
+}
+
+// byContext reports whether err is how the end of ctx shows, and returns the decision then, and the error to keep of it, in which [errors.Is] finds that of ctx. net/http
+// returns the cause of a cancellation as it is, and a cause is any error: also the *[Error] of another call, as an errgroup sets it.
+func byContext(ctx context.Context, err error) (Decision, bool, error) {
+	ended := ctx.Err()
+	if err == nil || ended == nil {
+		return Decision{}, false, err
+	}
+	cause := context.Cause(ctx)
+	inner, judged := errors.AsType[*Error](err)
+	if judged {
+		if of, _ := errors.AsType[*Error](cause); of != inner {
+			return Decision{}, false, err // of a Transport further down, which has seen to it
+		}
+	}
+	if cause == ended || !judged && !errors.Is(err, cause) { //nolint:errorlint // the cause is either that of ctx itself or somebody's
+		return Decision{}, false, err
+	}
+	k := kindOf(ended)
+	return k.decision(), true, besides(ended, err)
+}
+
+// besides returns err as an error in which [errors.Is] finds ended too.
+func besides(ended, err error) error {
+	if errors.Is(err, ended) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ended, err)
 }
 
 // isTLS reports whether the TLS handshake failed for a reason that stays: the certificate, the

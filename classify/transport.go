@@ -147,7 +147,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	deposit(req.Context(), t.Budget, &t.own)
 	if t.StreamErrors {
-		resp = t.watch(resp, nil)
+		resp = t.watch(req.Context(), resp, nil)
 	}
 	return resp, nil
 }
@@ -268,9 +268,9 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			returned = true
 			return resp, nil
 		}
-		c.judge(&a, resp)
+		inner := c.judge(&a, resp)
 		pace := c.report(sent, pass, &a)
-		if inner := innerError(resp, err); inner != nil && len(c.attempts) == 0 && pass.Queued == 0 {
+		if inner != nil && len(c.attempts) == 0 && pass.Queued == 0 {
 			// A Transport further down has done all this.
 			c.served(&a.Decision)
 			returned = true
@@ -281,7 +281,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			c.firstFailed = received
 		}
 
-		v := c.next(&a, received, c.means(&a, resp), pace)
+		v := c.next(&a, received, c.means(resp, inner), pace)
 		if v.stop == StopNone {
 			v.next, v.stop, v.err = c.again(&a)
 			c.upcoming = v.next
@@ -326,14 +326,23 @@ func (c *call) abandon() {
 	c.refund()
 }
 
-// judge completes an attempt that failed.
-func (c *call) judge(a *Attempt, resp *http.Response) {
-	if a.Err != nil {
-		a.Decision = c.t.Classifier.Err(a.Err)
-		return
+// judge completes an attempt that failed. It returns what a Transport further down concluded.
+func (c *call) judge(a *Attempt, resp *http.Response) *Error {
+	if a.Err == nil {
+		a.Decision = c.t.Classifier.Response(resp)
+		a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
+		return innerError(resp, nil)
 	}
-	a.Decision = c.t.Classifier.Response(resp)
-	a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
+	var ended bool
+	if a.Decision, ended, a.Err = byContext(c.ctx, a.Err); ended {
+		return nil
+	}
+	if a.Decision = c.t.Classifier.Err(a.Err); a.Decision.Rule == netUnknown.rule && c.ctx.Err() != nil {
+		// A base that puts the end of the context in words of its own.
+		k := kindOf(c.ctx.Err())
+		a.Decision, a.Err = k.decision(), besides(c.ctx.Err(), a.Err)
+	}
+	return innerError(nil, a.Err)
 }
 
 // report tells the gate what an attempt brought.
@@ -360,11 +369,11 @@ func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
 	return Pass{}, &refused
 }
 
-// means returns what this call could do about the failure a.
-func (c *call) means(a *Attempt, resp *http.Response) means {
+// means returns what this call could do about a failure.
+func (c *call) means(resp *http.Response, inner *Error) means {
 	return means{
 		sendable:   resp != nil || sendable(c.current),
-		nested:     nested(c.request) || innerError(resp, a.Err) != nil,
+		nested:     nested(c.request) || inner != nil,
 		changeable: c.t.MutateRequest != nil,
 		replayable: replayable(c.current),
 		repeatable: !hasBody(c.current) || c.current.GetBody != nil,
@@ -442,7 +451,7 @@ func (c *call) succeed(a Attempt, resp *http.Response) *http.Response {
 	}
 	resp = c.attach(resp, nil)
 	if c.t.StreamErrors {
-		resp = c.t.watch(resp, earlier)
+		resp = c.t.watch(c.ctx, resp, earlier)
 	}
 	return resp
 }
