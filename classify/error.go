@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,14 +225,15 @@ func (e *Error) Temporary() bool {
 	return e.Decision.Retry == errcodes.RetryBackoff || e.Decision.Retry == errcodes.RetryOnce
 }
 
-// historyKey finds the history of a call in the context of a response's request, where wrappers
-// around the body and shallow copies of the response leave it alone.
+// historyKey finds the history of a call in the context of a response's request, where wrappers around the body and shallow copies of the
+// response leave it alone. Further requests may be made with that context: the history is that of the response with its header.
 type historyKey struct{}
 
 // history is what stands under historyKey. Each response has its own.
 type history struct {
 	attempts []Attempt
 	err      *Error
+	header   http.Header // the very map
 }
 
 func historyOf(resp *http.Response) *history {
@@ -239,11 +241,14 @@ func historyOf(resp *http.Response) *history {
 		return nil
 	}
 	h, _ := resp.Request.Context().Value(historyKey{}).(*history)
+	if h == nil || reflect.ValueOf(h.header).Pointer() != reflect.ValueOf(resp.Header).Pointer() {
+		return nil
+	}
 	return h
 }
 
 // ErrorOf returns the judgement and the history behind a response that a [Transport] gave up on. It
-// returns nil for nil, for a response that succeeded, and for one that no Transport made.
+// returns nil for nil, for a response that succeeded, and for one that no Transport made, or whose Header was replaced since.
 func ErrorOf(resp *http.Response) *Error {
 	if h := historyOf(resp); h != nil {
 		return h.err
@@ -253,7 +258,7 @@ func ErrorOf(resp *http.Response) *Error {
 
 // AttemptsOf returns every attempt behind a response of a [Transport], the last one included, whether or
 // not it succeeded in the end. It returns nil for a response that came at the first attempt without
-// a failure and without being held by a [Gate], and for one that no Transport made. The caller owns the slice.
+// a failure and without being held by a [Gate], and for one that no Transport made, or whose Header was replaced since. The caller owns the slice.
 func AttemptsOf(resp *http.Response) []Attempt {
 	if h := historyOf(resp); h != nil {
 		return slices.Clone(h.attempts)

@@ -38,15 +38,13 @@ func isEventStream(resp *http.Response) bool {
 		(encoding == "" || strings.EqualFold(encoding, "identity"))
 }
 
-// watch returns resp with a body that ends with an *[Error] where a stream reports one, or breaks off. earlier are the attempts
+// watch gives resp a body that ends with an *[Error] where a stream reports one, or breaks off. earlier are the attempts
 // before this one.
-func (t *Transport) watch(ctx context.Context, resp *http.Response, earlier []Attempt) *http.Response {
+func (t *Transport) watch(ctx context.Context, resp *http.Response, earlier []Attempt) {
 	if !isEventStream(resp) || resp.Body == nil {
-		return resp
+		return
 	}
-	out := *resp
-	out.Body = &eventBody{ctx: ctx, rc: resp.Body, resp: resp, classifier: t.Classifier, earlier: earlier}
-	return &out
+	resp.Body = &eventBody{ctx: ctx, rc: resp.Body, resp: resp, classifier: t.Classifier, earlier: earlier}
 }
 
 // eventBody hands out a stream of events as it comes, and looks at each event before. An event that is an error is

@@ -147,7 +147,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	deposit(req.Context(), t.Budget, &t.own)
 	if t.StreamErrors {
-		resp = t.watch(req.Context(), resp, nil)
+		t.watch(req.Context(), resp, nil)
 	}
 	return resp, nil
 }
@@ -264,7 +264,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 		}
 		if err == nil && resp.StatusCode < http.StatusBadRequest {
 			c.report(sent, pass, nil)
-			resp = c.succeed(a, resp)
+			c.succeed(a, resp)
 			returned = true
 			return resp, nil
 		}
@@ -439,7 +439,7 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 }
 
 // succeed hands out a response that came after failures, with the history behind it.
-func (c *call) succeed(a Attempt, resp *http.Response) *http.Response {
+func (c *call) succeed(a Attempt, resp *http.Response) {
 	a.Status, a.RequestID = resp.StatusCode, requestID(resp.Header)
 	c.attempts = append(c.attempts, a)
 	c.budget.Deposit(c.ctx, BudgetDeposit{})
@@ -449,11 +449,10 @@ func (c *call) succeed(a Attempt, resp *http.Response) *http.Response {
 	if b, ok := resp.Body.(*timedBody); ok {
 		b.earlier = earlier
 	}
-	resp = c.attach(resp, nil)
+	c.attach(resp, nil)
 	if c.t.StreamErrors {
-		resp = c.t.watch(c.ctx, resp, earlier)
+		c.t.watch(c.ctx, resp, earlier)
 	}
-	return resp
 }
 
 // end ends a call that failed: with the response if there is one, else with an error.
@@ -464,24 +463,26 @@ func (c *call) end(a *Attempt, resp *http.Response, v *verdict) (*http.Response,
 	if resp == nil {
 		return nil, e
 	}
-	resp = c.attach(resp, e)
-	resp.Header = resp.Header.Clone()
-	if resp.Header == nil {
-		resp.Header = make(http.Header, 1)
-	}
+	c.attach(resp, e)
 	resp.Header.Set("X-Should-Retry", "false")
 	return resp, nil
 }
 
-// attach returns a shallow copy of resp that leads to the history.
-func (c *call) attach(resp *http.Response, e *Error) *http.Response {
+// attach makes resp lead to the history. It changes resp itself, because net/http goes on to write into it: trailers come behind the body.
+func (c *call) attach(resp *http.Response, e *Error) {
 	req := resp.Request
 	if req == nil {
 		req = c.current
 	}
-	r := *resp
-	r.Request = req.WithContext(context.WithValue(req.Context(), historyKey{}, &history{attempts: c.attempts, err: e}))
-	return &r
+	ctx := req.Context()
+	if n := ResendCount(c.ctx); n != ResendCount(ctx) {
+		ctx = context.WithValue(ctx, attemptKey{}, n) // who makes a further request of it begins anew
+	}
+	if resp.Header = resp.Header.Clone(); resp.Header == nil { // a base may keep its own
+		resp.Header = make(http.Header, 1)
+	}
+	h := &history{attempts: c.attempts, err: e, header: resp.Header}
+	resp.Request = req.WithContext(context.WithValue(ctx, historyKey{}, h))
 }
 
 // nested reports whether a retry loop around this call is at its second attempt or beyond.
