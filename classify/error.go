@@ -31,7 +31,7 @@ const (
 	StopUnsafe                 // the work may have begun and the request is not idempotent
 	StopBody                   // the request body cannot be sent a second time
 	StopUnchanged              // only a changed request can succeed, and nothing changes it
-	StopNested                 // a retry loop outside this one is at work
+	StopNested                 // another retry loop, around this one or within the operation of Do, decides
 	StopBackOff                // the backoff policy said so
 	StopMutateHook             // MutateRequest failed
 	StopBudget                 // the client has spent its retries: see [Budget]
@@ -51,7 +51,7 @@ var stopTexts = [...]struct{ name, text string }{
 	StopUnsafe:     {"unsafe_replay", "the work may have begun, and the request is neither idempotent nor keyed"},
 	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set, and no copy was kept"},
 	StopUnchanged:  {"unchanged", "only a changed request can succeed"},
-	StopNested:     {"nested", "a retry loop around this one decides"},
+	StopNested:     {"nested", "another retry loop, around this one or within it, decides"},
 	StopBackOff:    {"backoff_policy", "the backoff policy ended the call"},
 	StopMutateHook: {"mutate_failed", "changing the request failed"},
 	StopBudget:     {"retry_budget", "stopped locally: the retry budget of this client is spent"},
