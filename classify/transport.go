@@ -2,6 +2,7 @@ package classify
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -81,12 +82,16 @@ type Transport struct {
 	// one. It gets a clone with a fresh body, which it may change and return; nil, nil says that there is nothing to change, and
 	// ends the call. See [LowerMaxTokens] and [SetStream]. nil ends such calls with Decision.Advice.
 	//
+	// A changed request whose Idempotency-Key comes of IdempotencyKeys goes out with a fresh one. A key that the caller set is left
+	// alone: where the server holds a key to one body, as most do, MutateRequest must set another one.
+	//
 	// Only a row of a registry among the Classifier's can ask for it. Of those of package errcodes that is RunInfra's 504 alone: no other provider
 	// documents such a rule, so without a registry that has one MutateRequest is never called. Give a row of another provider the rule with
 	// [errcodes.Registry.With].
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
 	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
-	// per call, the same on every attempt. It is the caller's word that the server honours them.
+	// per call, the same on every attempt but one with a body that MutateRequest changed. It is the caller's word that the server honours them.
+	// A redirect that an [http.Client] follows is a call of its own, with a key of its own.
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
 	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with the header's name in
@@ -118,7 +123,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t == nil {
 		t = &Transport{}
 	}
-	if t.IdempotencyKeys && !replayable(req) {
+	ownKey := t.IdempotencyKeys && !replayable(req)
+	if ownKey {
 		req = keyed(req)
 	}
 	if t.BufferBody > 0 && req.GetBody == nil && hasBody(req) {
@@ -140,7 +146,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.sendWith(req.Context(), req, pass)
 	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
-		return t.call(req).run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
+		c := t.call(req)
+		c.ownKey = ownKey
+		return c.run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
 	if t.Gate != nil {
 		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
@@ -201,6 +209,7 @@ type call struct {
 	firstFailed time.Time
 	held        *http.Response // to be closed if a hook panics
 	upcoming    *http.Request  // the same
+	ownKey      bool           // the request got its Idempotency-Key here
 }
 
 func (t *Transport) call(req *http.Request) *call {
@@ -281,7 +290,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			c.firstFailed = received
 		}
 
-		v := c.next(&a, received, c.means(resp, inner), pace)
+		v := c.next(&a, received, c.means(&a.Decision, resp, inner), pace)
 		if v.stop == StopNone {
 			v.next, v.stop, v.err = c.again(&a)
 			c.upcoming = v.next
@@ -370,12 +379,13 @@ func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
 }
 
 // means returns what this call could do about a failure.
-func (c *call) means(resp *http.Response, inner *Error) means {
+func (c *call) means(d *Decision, resp *http.Response, inner *Error) means {
 	return means{
 		sendable:   resp != nil || sendable(c.current),
 		nested:     nested(c.request) || inner != nil,
 		changeable: c.t.MutateRequest != nil,
-		replayable: replayable(c.current),
+		// A changed request of a key of our own gets a fresh one, which does not keep the work from being done twice.
+		replayable: replayable(c.current) && (!c.ownKey || d.Retry != errcodes.RetryChanged),
 		repeatable: !hasBody(c.current) || c.current.GetBody != nil,
 	}
 }
@@ -433,6 +443,9 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 		if ResendCount(changed.Context()) != a.N {
 			changed = changed.WithContext(ctx)
 		}
+	}
+	if old := c.current.Header.Get("Idempotency-Key"); c.ownKey && changed.Header.Get("Idempotency-Key") == old {
+		changed.Header.Set("Idempotency-Key", rand.Text()) // another body is another request: a server may refuse the old key, or answer with the old work
 	}
 	c.current = changed
 	return changed, StopNone, nil
