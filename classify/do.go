@@ -205,8 +205,9 @@ func (e *Error) decided(n int) bool {
 		return len(e.Attempts) != 1
 	case StopNested:
 		return len(e.Attempts) != 1 || n == 1 // the first attempt shows no loop around it: there is another one between
+	default:
+		return true
 	}
-	return true
 }
 
 // facts judges an error of the operation by what is known of it, whatever the operation wants to follow from that.

@@ -73,7 +73,7 @@ type Transport struct {
 	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 means no bound but the request's context. Of
 	// a response that is a stream of events it bounds only the time to the headers. It
 	// does not run while the Transport waits. An attempt that ran out of time before its headers is a timeout that may have been
-	// executed; later, reading the body ends with an *[Error].
+	// executed, and before it had a connection one that was not sent; later, reading the body ends with an *[Error].
 	AttemptTimeout time.Duration
 	// BufferBody is how many bytes of a request body without GetBody are read into memory before the first attempt, so that the request can be
 	// sent again. 0 means none, and one attempt. A longer body is sent once, as it comes.
