@@ -5,20 +5,30 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 )
 
 // timed makes one attempt that may take no longer than limit, to the end of the response's body.
 func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	late := &attemptTimeoutError{limit}
+	late := &attemptTimeoutError{limit: limit}
 	timer := time.AfterFunc(limit, func() { cancel(late) })
-	resp, err := t.base().RoundTrip(req.WithContext(ctx))
+	var asked, connected atomic.Bool
+	sent := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { asked.Store(true) }, GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
+	resp, err := t.base().RoundTrip(sent)
+	if resp != nil && resp.Request == sent {
+		resp.Request = req // whose context does not end with the body
+	}
 	switch {
 	case err != nil || resp == nil:
 		inTime := timer.Stop()
 		cancel(nil)
 		if !inTime && req.Context().Err() == nil {
+			late = &attemptTimeoutError{limit: limit, connecting: asked.Load() && !connected.Load()}
 			resp, _ = oneOf(resp, late)
 			return resp, late
 		}
@@ -42,9 +52,15 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 }
 
 // attemptTimeoutError is the error of an attempt that took longer than AttemptTimeout.
-type attemptTimeoutError struct{ limit time.Duration }
+type attemptTimeoutError struct {
+	limit      time.Duration
+	connecting bool // there was no connection yet, so nothing was sent
+}
 
 func (e *attemptTimeoutError) Error() string {
+	if e.connecting {
+		return "no connection within " + e.limit.String() + ", the time of one attempt"
+	}
 	return "no complete answer within " + e.limit.String() + ", the time of one attempt"
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -141,4 +142,50 @@ func TestClientTimeoutIsNamed(t *testing.T) {
 	require.NotContains(t, e.Error(), "http.Client.Timeout")
 	require.ErrorContains(t, e, "the deadline has passed")
 	client.CloseIdleConnections()
+}
+
+// An attempt that runs out of time before it has a connection has sent nothing: a POST goes out again.
+func TestAttemptTimeoutWhileConnecting(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		base     func(end <-chan struct{}) http.RoundTripper
+		attempts int
+		safety   Safety
+		rule     string
+	}{
+		{"no connection", func(end <-chan struct{}) http.RoundTripper {
+			return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				<-end // net/http dials on for the next request
+				return nil, net.ErrClosed
+			}}
+		}, 4, NotSent, netDial.rule},
+		{"no answer", func(<-chan struct{}) http.RoundTripper {
+			return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				here, there := net.Pipe()
+				go io.Copy(io.Discard, there)
+				return here, nil
+			}}
+		}, 1, MaybeExecuted, netTimeout.rule},
+		{"a base that tells nothing", func(<-chan struct{}) http.RoundTripper {
+			return roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})
+		}, 1, MaybeExecuted, netTimeout.rule},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				end := make(chan struct{})
+				defer synctest.Wait()
+				defer close(end)
+				_, err := (&Transport{Base: tt.base(end), AttemptTimeout: time.Second}).RoundTrip(post(t, t.Context(), "{}"))
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Len(t, e.Attempts, tt.attempts)
+				require.Equal(t, tt.safety, e.Decision.Safety)
+				require.Equal(t, tt.rule, e.Decision.Rule)
+				require.True(t, e.Timeout())
+			})
+		})
+	}
 }

@@ -23,7 +23,9 @@ import (
 //     longer, a stated wait of a day or more on a limit.
 //  3. Codes and types known across providers, unless so broad that the text says more.
 //  4. The text, by short phrases.
-//  5. The status; the registry's row for it where there is exactly one registry, also when the text says nothing else.
+//  5. The status; the registry's row for it where there is exactly one registry, also when the text says nothing else. Of several it is not
+//     known whose provider answered: then no row gives class, condition or advice, but the decision is as careful as the most careful
+//     of their rows, in Safety and in Retry (never before changed, changed before once, once before backoff).
 //
 // Then X-Should-Retry: false ends it (a request that has to be changed may still be sent changed), and
 // X-Should-Retry: true lets a failure be sent again that nothing but its status called final.
@@ -140,7 +142,7 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 	case by == errcodes.MatchedType && !lasting(j.class):
 		f.takeRow(d, &row, by, name)
 		j = judgement{class: row.Class, retry: row.Retry}
-	case by == errcodes.MatchedStatus && len(regs) == 1 && (j.byStatus || j.class == row.Class && j.class != errcodes.ClassConflict):
+	case by == errcodes.MatchedStatus && len(regs) == 1 && j.yieldsTo(&row):
 		// The row for the status says more than the status, or than text that says the same.
 		f.takeRow(d, &row, by, name)
 		j.class, j.retry = row.Class, row.Retry
@@ -153,12 +155,51 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 		if d.WaitFrom == SourceNone {
 			f.resetIfLimit(d)
 		}
+		if len(regs) > 1 && by == errcodes.MatchedStatus {
+			f.takeCaution(d, &j, regs)
+		}
 		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.WaitFrom != SourceNone {
 			d.Retry = errcodes.RetryBackoff
 		}
 		d.Advice = adviceFor(d.Class, d.Retry)
 	}
 	f.finish(d, &j)
+}
+
+// yieldsTo reports whether the row for the status says more than the judgement.
+func (j *judgement) yieldsTo(row *errcodes.Entry) bool {
+	return j.byStatus || j.class == row.Class && j.class != errcodes.ClassConflict
+}
+
+// takeCaution makes d as careful as the rows for the status are: which of the registries' providers answered is not known, so neither row is the one
+// that decides, but what any of them warns of may be true.
+func (f *facts) takeCaution(d *Decision, j *judgement, regs []*errcodes.Registry) {
+	for _, r := range regs {
+		row, by := r.MatchBy(f.judged, "", "")
+		if by != errcodes.MatchedStatus || !j.yieldsTo(&row) {
+			continue
+		}
+		if row.MaybeExecuted {
+			d.Safety = MaybeExecuted
+		}
+		if care(row.Retry) > care(d.Retry) {
+			d.Retry, d.Rule = row.Retry, registryRule(r.Name(), by)
+		}
+	}
+}
+
+// care is higher for the retry rule that allows less.
+func care(r errcodes.Retry) int {
+	switch r {
+	case errcodes.RetryBackoff:
+		return 0
+	case errcodes.RetryOnce:
+		return 1
+	case errcodes.RetryChanged:
+		return 2
+	default:
+		return 3
+	}
 }
 
 // takeRow sets what a registry's row decides.
@@ -326,7 +367,7 @@ func attemptsFor(r errcodes.Retry) int {
 	}
 }
 
-// Err judges a transport error by its kind, never by its text. An [Error] of a Transport further
+// Err judges a transport error by its kind, and not by its text but for the refusal of a proxy, of which net/http hands on nothing else. An [Error] of a Transport further
 // down keeps its decision. A nil error gives the zero Decision.
 func (c *Classifier) Err(err error) Decision {
 	if err == nil {

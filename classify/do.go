@@ -54,6 +54,13 @@ type Signal struct {
 // error of op. What happens to failures, and which waits there are, is as in [Transport]; nothing changes an
 // operation, so RetryChanged ends it.
 //
+// # Around a Transport
+//
+// One of the two loops retries. A [Transport] within does during the first attempt of op, as it does everywhere, and Do ends with what it concluded. Do
+// knows it by the *[Error] in what op returns, such as that of [ErrorOf], or by the response's header in Signal.Header, in which X-Should-Retry: false is
+// the Transport's word. An op that hides both makes Do repeat it, with a single request each time. To let Do retry, give the Transport a
+// MaxAttempts of 1 and return its *[Error].
+//
 // # Errors that Policy.Signal does not know
 //
 // An error that wraps one of a transport is judged as [Classifier.Err] does: a [net.Error] such as the [url.Error] of an http.Client, an errno, io.EOF
@@ -110,16 +117,13 @@ func (o *operation) failed(start time.Time, err error) (context.Context, error) 
 	l := &o.loop
 	received := time.Now()
 	a := o.attempt(start, received)
-	a.Err = err
-	a.Decision = o.policy.judge(err)
+	inner := o.judge(&a, err)
 	a.Status, a.Code, a.RequestID = a.Decision.Status, a.Decision.Code, a.Decision.RequestID
 	l.attempts = append(l.attempts, a)
 
-	inner := innerError(nil, err)
 	v := l.next(&a, received, means{
 		sendable: true, repeatable: true,
-		// An answer that broke off after it had begun was not tried again by whoever reports it.
-		nested: ResendCount(l.ctx) > 0 || inner != nil && inner.Stop != StopBegun,
+		nested: ResendCount(l.ctx) > 0 || inner != nil && inner.decided(a.N),
 	}, Unpaced)
 	if inner != nil && v.retryAt.IsZero() {
 		v.retryAt = inner.RetryAt // of a Gate, which no Decision states
@@ -168,6 +172,16 @@ func (o *operation) succeeded(start time.Time) {
 	l.done(nil)
 }
 
+// judge completes an attempt that failed with err. It returns what a loop within the operation concluded.
+func (o *operation) judge(a *Attempt, err error) *Error {
+	var ended bool
+	if a.Decision, ended, a.Err = byContext(o.loop.ctx, err); ended {
+		return nil
+	}
+	a.Decision = o.policy.judge(err)
+	return innerError(nil, err)
+}
+
 // judge judges an error of the operation.
 func (p *Policy) judge(err error) Decision {
 	d := p.facts(err)
@@ -178,6 +192,22 @@ func (p *Policy) judge(err error) Decision {
 		}
 	}
 	return d
+}
+
+// decided reports whether the loop that ended with e, within attempt n of a loop around it, was one that could have gone on and did not. That of a
+// Transport with a single attempt could not, nor one that left the decision to the loop around it; and an answer that broke off after it had begun
+// is not tried again by whoever reports it.
+func (e *Error) decided(n int) bool {
+	switch e.Stop {
+	case StopBegun:
+		return false
+	case StopAttempts:
+		return len(e.Attempts) != 1
+	case StopNested:
+		return len(e.Attempts) != 1 || n == 1 // the first attempt shows no loop around it: there is another one between
+	default:
+		return true
+	}
 }
 
 // facts judges an error of the operation by what is known of it, whatever the operation wants to follow from that.

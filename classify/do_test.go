@@ -3,6 +3,7 @@ package classify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -183,6 +184,52 @@ func TestDoAroundATransport(t *testing.T) {
 			})
 			require.Error(t, err)
 			require.Len(t, s.times, 4)
+		})
+	}
+}
+
+// One of the two loops retries, and the Error says so only where it is not Do itself.
+func TestDoAroundATransportThatDecides(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		maxAttempts int // of the Transport
+		script      []answer
+		requests    int
+		stop        Stop
+	}{
+		{"the Transport retries", 0, []answer{{status: 503}}, 4, StopNested},
+		{"the Transport retries a little", 2, []answer{{status: 503}}, 2, StopNested},
+		{"Do retries", 1, []answer{{status: 503}}, 4, StopAttempts},
+		{"Do retries, no answer", 1, []answer{{err: io.EOF}}, 4, StopAttempts},
+		{"Do retries, with success", 1, []answer{{status: 503}, {status: 503}, {status: 200}}, 3, StopNone},
+		{"nobody retries", 0, []answer{{status: 400}}, 1, StopNever},
+		{"nobody could", 1, []answer{{status: 400}}, 1, StopNever},
+		{"the second one is final", 1, []answer{{status: 503}, {status: 402}}, 2, StopNever},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: tt.script}
+				client := &http.Client{Transport: &Transport{Base: s, MaxAttempts: tt.maxAttempts}}
+				_, err := Do(t.Context(), &Policy{ReplayAmbiguous: true}, func(ctx context.Context) (string, error) {
+					resp, err := client.Do(get(t, ctx))
+					if err != nil {
+						return "", err
+					}
+					defer resp.Body.Close()
+					if e := ErrorOf(resp); e != nil {
+						return "", fmt.Errorf("of the operation: %w", e)
+					}
+					return "", nil
+				})
+				require.Len(t, s.times, tt.requests)
+				if tt.stop == StopNone {
+					require.NoError(t, err)
+					return
+				}
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Equal(t, tt.stop, e.Stop)
+			})
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ const (
 	StopUnsafe                 // the work may have begun and the request is not idempotent
 	StopBody                   // the request body cannot be sent a second time
 	StopUnchanged              // only a changed request can succeed, and nothing changes it
-	StopNested                 // a retry loop outside this one is at work
+	StopNested                 // another retry loop, around this one or within the operation of Do, decides
 	StopBackOff                // the backoff policy said so
 	StopMutateHook             // MutateRequest failed
 	StopBudget                 // the client has spent its retries: see [Budget]
@@ -50,7 +51,7 @@ var stopTexts = [...]struct{ name, text string }{
 	StopUnsafe:     {"unsafe_replay", "the work may have begun, and the request is neither idempotent nor keyed"},
 	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set, and no copy was kept"},
 	StopUnchanged:  {"unchanged", "only a changed request can succeed"},
-	StopNested:     {"nested", "a retry loop around this one decides"},
+	StopNested:     {"nested", "another retry loop, around this one or within it, decides"},
 	StopBackOff:    {"backoff_policy", "the backoff policy ended the call"},
 	StopMutateHook: {"mutate_failed", "changing the request failed"},
 	StopBudget:     {"retry_budget", "stopped locally: the retry budget of this client is spent"},
@@ -97,7 +98,8 @@ type Attempt struct {
 // behind the response of a call that ended with one: see [ErrorOf].
 //
 // [errors.Is] finds its class (errors.Is(err, [errcodes.ClassBilling])), the transport's error and
-// the context's; [errors.As] finds the *errcodes.Error that names its Condition.
+// the context's, with the cause of the cancellation where it has one, which may be an Error of another call; [errors.As] finds the *errcodes.Error
+// that names its Condition.
 type Error struct {
 	// Decision is the judgement on the last failure.
 	Decision Decision
@@ -223,14 +225,15 @@ func (e *Error) Temporary() bool {
 	return e.Decision.Retry == errcodes.RetryBackoff || e.Decision.Retry == errcodes.RetryOnce
 }
 
-// historyKey finds the history of a call in the context of a response's request, where wrappers
-// around the body and shallow copies of the response leave it alone.
+// historyKey finds the history of a call in the context of a response's request, where wrappers around the body and shallow copies of the
+// response leave it alone. Further requests may be made with that context: the history is that of the response with its header.
 type historyKey struct{}
 
 // history is what stands under historyKey. Each response has its own.
 type history struct {
 	attempts []Attempt
 	err      *Error
+	header   http.Header // the very map
 }
 
 func historyOf(resp *http.Response) *history {
@@ -238,11 +241,14 @@ func historyOf(resp *http.Response) *history {
 		return nil
 	}
 	h, _ := resp.Request.Context().Value(historyKey{}).(*history)
+	if h == nil || reflect.ValueOf(h.header).Pointer() != reflect.ValueOf(resp.Header).Pointer() {
+		return nil
+	}
 	return h
 }
 
 // ErrorOf returns the judgement and the history behind a response that a [Transport] gave up on. It
-// returns nil for nil, for a response that succeeded, and for one that no Transport made.
+// returns nil for nil, for a response that succeeded, and for one that no Transport made, or whose Header was replaced since.
 func ErrorOf(resp *http.Response) *Error {
 	if h := historyOf(resp); h != nil {
 		return h.err
@@ -252,7 +258,7 @@ func ErrorOf(resp *http.Response) *Error {
 
 // AttemptsOf returns every attempt behind a response of a [Transport], the last one included, whether or
 // not it succeeded in the end. It returns nil for a response that came at the first attempt without
-// a failure and without being held by a [Gate], and for one that no Transport made. The caller owns the slice.
+// a failure and without being held by a [Gate], and for one that no Transport made, or whose Header was replaced since. The caller owns the slice.
 func AttemptsOf(resp *http.Response) []Attempt {
 	if h := historyOf(resp); h != nil {
 		return slices.Clone(h.attempts)

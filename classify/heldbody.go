@@ -216,7 +216,6 @@ func drained(resp *http.Response) *http.Response {
 	if !errors.Is(h.err, io.EOF) {
 		return nil
 	}
-	out := *resp
-	out.Body = io.NopCloser(bytes.NewReader(h.buf[h.off:]))
-	return &out
+	resp.Body = io.NopCloser(bytes.NewReader(h.buf[h.off:]))
+	return resp
 }

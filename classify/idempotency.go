@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 )
 
 // replayable reports whether the request may be executed twice: RFC 9110 section 9.2.2, or a key.
@@ -14,11 +13,11 @@ func replayable(req *http.Request) bool {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if req.Header.Get(name) != "" {
+	for _, n := range keyNames {
+		if req.Header.Get(n.canonical) != "" {
 			return true
 		}
-		if v := req.Header[strings.ToLower(name)]; len(v) > 0 && v[0] != "" {
+		if v := req.Header[n.lower]; len(v) > 0 && v[0] != "" {
 			return true // a Transport further out made it so; see once
 		}
 	}
@@ -36,34 +35,37 @@ func keyed(req *http.Request) *http.Request {
 	return r
 }
 
-// once returns req, or a copy of it that net/http does not send a second time on its own. It would, on a connection that
-// turns out to be dead, for every request with an Idempotency-Key that has no body or one that it can read again: nobody would count that
-// attempt, or wait before it. The retry is for the caller of RoundTrip to make.
+// once returns req, or a copy of it that net/http does not send a second time on its own after it may have been executed. It would, on a
+// connection of HTTP/1 that turns out to be dead, for every request with an Idempotency-Key that has no body or one that it can read again:
+// nobody would count that attempt, or wait before it. The retry is for the caller of RoundTrip to make. What was provably not processed, such as a
+// stream of HTTP/2 behind a GOAWAY, it may go on to send again: for that the body stays one that can be read again.
 func once(req *http.Request) *http.Request {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return req // these it sends again with or without a key, and the work is not done twice
 	}
-	body := hasBody(req)
-	if body && req.GetBody == nil || !hasKey(req.Header) {
+	if hasBody(req) && req.GetBody == nil || !hasKey(req.Header) {
 		return req
 	}
 	out := req.WithContext(req.Context())
-	if body {
-		out.GetBody = nil
-		return out
-	}
 	// net/http looks for the canonical name alone. Servers take any case, and HTTP/2 sends lower case anyway.
 	out.Header = maps.Clone(req.Header)
-	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if v, ok := out.Header[name]; ok {
-			lower := strings.ToLower(name)
-			out.Header[lower] = slices.Concat(out.Header[lower], v)
-			delete(out.Header, name)
+	for _, n := range keyNames {
+		v, ok := out.Header[n.canonical]
+		if !ok {
+			continue
 		}
+		delete(out.Header, n.canonical)
+		if others := out.Header[n.lower]; len(others) > 0 {
+			v = slices.Concat(others, v)
+		}
+		out.Header[n.lower] = v
 	}
 	return out
 }
+
+// keyNames are the headers by which net/http knows a request with a key, and what it does not know them by.
+var keyNames = [...]struct{ canonical, lower string }{{"Idempotency-Key", "idempotency-key"}, {"X-Idempotency-Key", "x-idempotency-key"}}
 
 // hasKey reports whether net/http takes a request for one that may be executed twice because of its header.
 func hasKey(h http.Header) bool {

@@ -168,6 +168,9 @@ func (l *loop) failed(a *Attempt, v *verdict) *Error {
 	if v.err != nil {
 		e.Err = errors.Join(a.Err, v.err)
 	}
+	if ended := l.ctx.Err(); ended != nil && v.stop == StopCanceled && !errors.Is(e.Err, ended) {
+		e.Err = errors.Join(e.Err, ctxError(l.ctx))
+	}
 	if dl, ok := l.ctx.Deadline(); ok && v.stop == StopCanceled && !time.Now().Before(dl) && !errors.Is(e.Err, context.DeadlineExceeded) {
 		// net/http may end the request before the context does, with an error that knows nothing of a deadline.
 		e.Err = errors.Join(e.Err, context.DeadlineExceeded)

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"reflect"
 	"syscall"
 
 	"github.com/errwire/errwire/errcodes"
@@ -64,6 +67,9 @@ var (
 	netForbid   = netKind{"transport: not allowed here", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "This machine does not let the connection out: check its firewall."}
 	netRefused  = netKind{"transport: connection refused", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, adviceReach}
 	netDial     = netKind{"transport: dial", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, adviceReach}
+	netShake    = netKind{"transport: tls handshake timeout", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, adviceReach}
+	netProxyNo  = netKind{"transport: proxy refused", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The proxy does not let the connection through: check its address, its credentials and its rules."}
+	netProxyOut = netKind{"transport: proxy failed", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, "The proxy could not make the connection: check address, network and proxy if it stays so."}
 	netScheme   = netKind{"transport: not https", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The server speaks plain HTTP on this port: check the scheme of the URL."}
 	netH2Refuse = netKind{"transport: stream refused", errcodes.ClassOverloaded, errcodes.RetryBackoff, NotSent, adviceReach}
 	netH2Calm   = netKind{"transport: enhance your calm", errcodes.ClassRateLimited, errcodes.RetryBackoff, Rejected, "The server asks to send more slowly."}
@@ -75,13 +81,14 @@ var (
 	netUnknown  = netKind{"transport: other", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceReply}
 )
 
-// kindOf finds the kind of a transport error by type, never by text.
+// kindOf finds the kind of a transport error by type. The one text that counts is a proxy's, of whose refusal net/http hands on nothing else.
 func kindOf(err error) netKind {
 	var (
 		dns    *net.DNSError
 		op     *net.OpError
 		stream h2StreamError
 		timed  net.Error
+		late   *attemptTimeoutError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -116,6 +123,10 @@ func kindOf(err error) netKind {
 	case errors.Is(err, http.ErrBodyReadAfterClose), errors.Is(err, http.ErrSkipAltProtocol),
 		errors.Is(err, http.ErrNotSupported):
 		return netMisuse
+	case errors.As(err, &late) && late.connecting:
+		return netDial
+	case inTree(err, isHandshakeTimeout):
+		return netShake
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
 		return netTimeout
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -126,7 +137,69 @@ func kindOf(err error) netKind {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return netEOF
 	}
+	switch status := proxyStatus(err); {
+	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
+		return netProxyOut
+	case status != 0:
+		return netProxyNo
+	}
 	return netUnknown
+}
+
+// isHandshakeTimeout reports whether err is that of http.Transport.TLSHandshakeTimeout, which is not exported. The request is sent after the handshake.
+func isHandshakeTimeout(err error) bool {
+	t := reflect.TypeOf(err)
+	return t.PkgPath() == "net/http" && t.Name() == "tlsHandshakeTimeoutError"
+}
+
+// plainText is the type of an error that is nothing but its text.
+var plainText = reflect.TypeOf(errors.New(""))
+
+// proxyStatus returns the status with which a proxy answered CONNECT, 0 if err is of something else. net/http makes an error of its text alone, and
+// the text of a status is no error that anybody else would return as such.
+func proxyStatus(err error) int {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	if reflect.TypeOf(err) != plainText {
+		return 0
+	}
+	text := err.Error()
+	for status := http.StatusMultipleChoices; status < 600; status++ {
+		if text != "" && text == http.StatusText(status) {
+			return status
+		}
+	}
+	return 0
+}
+
+// byContext reports whether err is how the end of ctx shows, and returns the decision then, and the error to keep of it, in which [errors.Is] finds that of ctx. net/http
+// returns the cause of a cancellation as it is, and a cause is any error: also the *[Error] of another call, as an errgroup sets it.
+func byContext(ctx context.Context, err error) (Decision, bool, error) {
+	ended := ctx.Err()
+	if err == nil || ended == nil {
+		return Decision{}, false, err
+	}
+	cause := context.Cause(ctx)
+	inner, judged := errors.AsType[*Error](err)
+	if judged {
+		if of, _ := errors.AsType[*Error](cause); of != inner {
+			return Decision{}, false, err // of a Transport further down, which has seen to it
+		}
+	}
+	if cause == ended || !judged && !errors.Is(err, cause) { //nolint:errorlint // the cause is either that of ctx itself or somebody's
+		return Decision{}, false, err
+	}
+	k := kindOf(ended)
+	return k.decision(), true, besides(ended, err)
+}
+
+// besides returns err as an error in which [errors.Is] finds ended too.
+func besides(ended, err error) error {
+	if errors.Is(err, ended) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ended, err)
 }
 
 // isTLS reports whether the TLS handshake failed for a reason that stays: the certificate, the

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -246,6 +247,117 @@ func TestKeyedRequestsAreResentByNetHTTP(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A stream that the server provably did not process is sent again by net/http within the attempt, with a key as without one. One that it may have
+// processed is not.
+func TestKeyedRequestsOverHTTP2(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		code     uint32 // of the RST_STREAM
+		goAway   bool
+		keys     []string
+		attempts int // that are told of: none of a call that had one
+	}{
+		{name: "REFUSED_STREAM", code: h2RefusedStream, keys: []string{"", "k"}},
+		{name: "GOAWAY", goAway: true, keys: []string{"", "k"}},
+		{name: "INTERNAL_ERROR", code: 2, keys: []string{"k"}, attempts: 2},
+	} {
+		for _, key := range tt.keys {
+			for _, body := range []string{"", "{}"} {
+				t.Run(fmt.Sprintf("%s/%q/%q", tt.name, key, body), func(t *testing.T) {
+					url, seen := refusingServer(t, tt.code, tt.goAway)
+					base := &http.Transport{Protocols: new(http.Protocols)}
+					base.Protocols.SetUnencryptedHTTP2(true)
+					defer base.CloseIdleConnections()
+					var r io.Reader = http.NoBody
+					if body != "" {
+						r = strings.NewReader(body)
+					}
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, r)
+					require.NoError(t, err)
+					if key != "" {
+						req.Header.Set("Idempotency-Key", key)
+					}
+					resp, err := (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+					require.NoError(t, err)
+					require.Equal(t, 200, resp.StatusCode)
+					require.NoError(t, resp.Body.Close())
+					require.Equal(t, int32(2), seen.Load())
+					require.Len(t, AttemptsOf(resp), tt.attempts)
+				})
+			}
+		}
+	}
+}
+
+// refusingServer speaks HTTP/2 in the clear. It ends the first stream, which it has read whole, with RST_STREAM and code, or by a GOAWAY that says that
+// no stream was processed; the others it answers with 200. It counts the streams.
+func refusingServer(t *testing.T, code uint32, goAway bool) (string, *atomic.Int32) {
+	t.Helper()
+	const (
+		data, headers, reset, settings, goAwayType = 0, 1, 3, 4, 7
+		endStream, ack                             = 1, 1
+	)
+	var streams atomic.Int32
+	url := brokenServer(t, func(c net.Conn) {
+		write := func(typ, flags byte, stream uint32, payload []byte) {
+			n := len(payload)
+			frame := binary.BigEndian.AppendUint32([]byte{byte(n >> 16), byte(n >> 8), byte(n), typ, flags}, stream)
+			c.Write(append(frame, payload...))
+		}
+		hangUp := func() {
+			if half, ok := c.(interface{ CloseWrite() error }); ok {
+				half.CloseWrite()
+			}
+			c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			io.Copy(io.Discard, c) // what is under way: bytes unread would reset the connection
+		}
+		io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
+		write(settings, 0, 0, nil)
+		var head [9]byte
+		for {
+			if _, err := io.ReadFull(c, head[:]); err != nil {
+				return
+			}
+			io.CopyN(io.Discard, c, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
+			typ, flags, stream := head[3], head[4], binary.BigEndian.Uint32(head[5:])
+			switch {
+			case typ == settings && flags&ack == 0:
+				write(settings, ack, 0, nil)
+			case typ != data && typ != headers || flags&endStream == 0:
+			case streams.Add(1) > 1:
+				write(headers, endStream|4, stream, []byte{0x88})
+				hangUp()
+				return
+			case goAway:
+				write(goAwayType, 0, 0, make([]byte, 8))
+				hangUp()
+				return
+			default:
+				write(reset, 0, stream, binary.BigEndian.AppendUint32(nil, code))
+			}
+		}
+	})
+	return url, &streams
+}
+
+// The response leads to the request as the caller spelled it.
+func TestKeyedRequestsAreHandedBack(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	for _, limit := range []time.Duration{0, time.Minute} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader("{}"))
+		require.NoError(t, err)
+		req.Header.Set("Idempotency-Key", "k")
+		resp, err := (&Transport{Base: base, AttemptTimeout: limit}).RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Same(t, req, resp.Request)
+		require.NoError(t, resp.Request.Context().Err())
 	}
 }
 

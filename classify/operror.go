@@ -39,23 +39,33 @@ func ofTransport(err error) bool {
 // madeByTransport reports whether the tree of err has an error whose type belongs to an implementation of HTTP, such as the one for a GOAWAY of
 // HTTP/2, which meets whoever reads a body, and is not exported.
 func madeByTransport(err error) bool {
+	return inTree(err, func(err error) bool {
+		t := reflect.TypeOf(err)
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		for _, path := range [...]string{"net", "net/http", "net/textproto", "crypto/tls", "golang.org/x/net/http2"} {
+			if at := strings.TrimPrefix(t.PkgPath(), "vendor/"); at == path || strings.HasPrefix(at, path+"/internal/") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// inTree reports whether is holds for an error in the tree of err.
+func inTree(err error, is func(error) bool) bool {
 	if err == nil {
 		return false
 	}
-	t := reflect.TypeOf(err)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	for _, path := range [...]string{"net", "net/http", "net/textproto", "crypto/tls", "golang.org/x/net/http2"} {
-		if at := strings.TrimPrefix(t.PkgPath(), "vendor/"); at == path || strings.HasPrefix(at, path+"/internal/") {
-			return true
-		}
+	if is(err) {
+		return true
 	}
 	switch w := err.(type) { //nolint:errorlint // this is the walk itself
 	case interface{ Unwrap() error }:
-		return madeByTransport(w.Unwrap())
+		return inTree(w.Unwrap(), is)
 	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(w.Unwrap(), madeByTransport)
+		return slices.ContainsFunc(w.Unwrap(), func(err error) bool { return inTree(err, is) })
 	}
 	return false
 }

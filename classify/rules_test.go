@@ -150,3 +150,61 @@ func TestSeedsWithoutRegistry(t *testing.T) {
 		}
 	}
 }
+
+// Without a code nobody knows which of several providers answered: the decision is never less careful than with one of their registries alone.
+func TestSeveralRegistriesAreAsCarefulAsEach(t *testing.T) {
+	all := []*errcodes.Registry{errcodes.RunInfra(), errcodes.Runbase(), errcodes.OpenAI(), errcodes.Anthropic(), errcodes.Google(), errcodes.Problem()}
+	bodies := []string{"", `{"error":{"message":"An unexpected error occurred"}}`, `{"error":{"message":"The request timed out","type":"server_error"}}`}
+	for _, body := range bodies {
+		for status := 400; status < 600; status++ {
+			for _, a := range all {
+				one := (&Classifier{Registries: []*errcodes.Registry{a}}).Body(status, nil, []byte(body))
+				for _, b := range all {
+					if a == b {
+						continue
+					}
+					for _, regs := range [][]*errcodes.Registry{{a, b}, {b, a}} {
+						d := (&Classifier{Registries: regs}).Body(status, nil, []byte(body))
+						if d.Condition != "" {
+							continue // a code or a type says whose it is
+						}
+						require.GreaterOrEqual(t, care(d.Retry), care(one.Retry), "%d %s: %s, %s", status, body, regs[0].Name(), regs[1].Name())
+						if one.Safety == MaybeExecuted {
+							require.Equal(t, MaybeExecuted, d.Safety, "%d %s: %s, %s", status, body, regs[0].Name(), regs[1].Name())
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, tt := range []struct {
+		status int
+		regs   []*errcodes.Registry
+		retry  errcodes.Retry
+		safety Safety
+		rule   string
+	}{
+		{500, []*errcodes.Registry{errcodes.Runbase(), errcodes.OpenAI()}, errcodes.RetryOnce, MaybeExecuted, "status"},
+		{500, []*errcodes.Registry{errcodes.OpenAI(), errcodes.Anthropic()}, errcodes.RetryOnce, Rejected, "status"},
+		{504, []*errcodes.Registry{errcodes.OpenAI(), errcodes.RunInfra()}, errcodes.RetryChanged, Rejected, "registry runinfra: status"},
+		{504, []*errcodes.Registry{errcodes.RunInfra(), errcodes.Runbase()}, errcodes.RetryChanged, MaybeExecuted, "registry runinfra: status"},
+		{503, []*errcodes.Registry{errcodes.RunInfra(), errcodes.Runbase()}, errcodes.RetryBackoff, Rejected, "status"},
+	} {
+		d := (&Classifier{Registries: tt.regs}).Body(tt.status, nil, nil)
+		require.Equal(t, tt.retry, d.Retry, "%d", tt.status)
+		require.Equal(t, tt.safety, d.Safety, "%d", tt.status)
+		require.Equal(t, tt.rule, d.Rule, "%d", tt.status)
+	}
+}
+
+// A POST without a key is not executed twice because a second registry stands beside the one that warns.
+func TestSeveralRegistriesAndAPost(t *testing.T) {
+	for _, regs := range [][]*errcodes.Registry{{errcodes.Runbase(), errcodes.OpenAI()}, {errcodes.OpenAI(), errcodes.Runbase()}} {
+		s := &fakeServer{script: []answer{{status: 500, body: `{"error":{"message":"An unexpected error occurred"}}`}}}
+		resp, err := (&Transport{Base: s, NewBackOff: atOnce, Classifier: &Classifier{Registries: regs}}).RoundTrip(post(t, t.Context(), "{}"))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, StopUnsafe, ErrorOf(resp).Stop)
+		require.Len(t, s.times, 1)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,9 +146,13 @@ func TestRealTransportErrors(t *testing.T) {
 		{"no host", "http:///x", &http.Transport{}, "", MaybeExecuted, 1},
 		{"unknown scheme", "gopher://x/", &http.Transport{}, "", MaybeExecuted, 1},
 		{"handshake that stalls", strings.Replace(brokenServer(t, func(c net.Conn) { io.Copy(io.Discard, c) }), "http:", "https:", 1),
-			&http.Transport{TLSHandshakeTimeout: 20 * time.Millisecond}, netTimeout.rule, MaybeExecuted, 1},
+			&http.Transport{TLSHandshakeTimeout: 20 * time.Millisecond}, netShake.rule, NotSent, 4},
 		{"headers that stall", brokenServer(t, func(c net.Conn) { io.Copy(io.Discard, c) }),
 			&http.Transport{ResponseHeaderTimeout: 20 * time.Millisecond}, netTimeout.rule, MaybeExecuted, 1},
+		{"proxy that wants credentials", "https://api.test/", &http.Transport{Proxy: refusingProxy(t, 407)}, netProxyNo.rule, NotSent, 1},
+		{"proxy that forbids", "https://api.test/", &http.Transport{Proxy: refusingProxy(t, 403)}, netProxyNo.rule, NotSent, 1},
+		{"proxy that is overloaded", "https://api.test/", &http.Transport{Proxy: refusingProxy(t, 503)}, netProxyOut.rule, NotSent, 4},
+		{"proxy that cannot connect", "https://api.test/", &http.Transport{Proxy: refusingProxy(t, 502)}, netProxyOut.rule, NotSent, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			defer tt.base.CloseIdleConnections()
@@ -167,6 +172,16 @@ func TestRealTransportErrors(t *testing.T) {
 			require.ErrorIs(t, err, e.Decision.Class)
 		})
 	}
+}
+
+// refusingProxy is a proxy that answers every CONNECT with status.
+func refusingProxy(t *testing.T, status int) func(*http.Request) (*url.URL, error) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	t.Cleanup(srv.Close)
+	address, err := url.Parse(srv.URL)
+	require.NoError(t, err)
+	return http.ProxyURL(address)
 }
 
 func noSuchHost(context.Context, string, string) (net.Conn, error) {

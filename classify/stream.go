@@ -2,6 +2,7 @@ package classify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,15 +38,13 @@ func isEventStream(resp *http.Response) bool {
 		(encoding == "" || strings.EqualFold(encoding, "identity"))
 }
 
-// watch returns resp with a body that ends with an *[Error] where a stream reports one, or breaks off. earlier are the attempts
+// watch gives resp a body that ends with an *[Error] where a stream reports one, or breaks off. earlier are the attempts
 // before this one.
-func (t *Transport) watch(resp *http.Response, earlier []Attempt) *http.Response {
+func (t *Transport) watch(ctx context.Context, resp *http.Response, earlier []Attempt) {
 	if !isEventStream(resp) || resp.Body == nil {
-		return resp
+		return
 	}
-	out := *resp
-	out.Body = &eventBody{rc: resp.Body, resp: resp, classifier: t.Classifier, earlier: earlier}
-	return &out
+	resp.Body = &eventBody{ctx: ctx, rc: resp.Body, resp: resp, classifier: t.Classifier, earlier: earlier}
 }
 
 // eventBody hands out a stream of events as it comes, and looks at each event before. An event that is an error is
@@ -53,6 +52,7 @@ func (t *Transport) watch(resp *http.Response, earlier []Attempt) *http.Response
 //
 // Events that arrive whole go straight into the reader's slice. Only what has arrived of the next one is kept aside.
 type eventBody struct {
+	ctx        context.Context
 	rc         io.ReadCloser
 	resp       *http.Response
 	classifier *Classifier
@@ -175,11 +175,17 @@ func (b *eventBody) finish(err error) {
 		}
 		b.fail(d, fmt.Errorf("the stream ended after %s without its terminal event: %w", events, io.ErrUnexpectedEOF))
 	default:
+		d, ended, kept := byContext(b.ctx, err)
+		if ended {
+			d.Status = b.resp.StatusCode
+			b.fail(d, kept)
+			return
+		}
 		if _, ok := errors.AsType[*Error](err); ok {
 			b.err = err // of a Transport further down
 			return
 		}
-		d := b.classifier.Err(err)
+		d = b.classifier.Err(err)
 		d.Status, d.Safety = b.resp.StatusCode, MaybeExecuted
 		b.fail(d, err)
 	}

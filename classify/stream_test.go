@@ -228,7 +228,7 @@ func FuzzStreamErrors(f *testing.F) {
 	f.Add([]byte("data: "+strings.Repeat("y", 70<<10)+"\n\n"+chunk), 1000)
 	f.Fuzz(func(t *testing.T, in []byte, size int) {
 		read := func(r io.Reader, size int) ([]byte, error) {
-			body := &eventBody{rc: io.NopCloser(r), resp: &http.Response{StatusCode: 200}}
+			body := &eventBody{ctx: t.Context(), rc: io.NopCloser(r), resp: &http.Response{StatusCode: 200}}
 			var out []byte
 			p := make([]byte, max(size&0x1fff, 1))
 			for {

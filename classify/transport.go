@@ -2,6 +2,7 @@ package classify
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -72,7 +73,7 @@ type Transport struct {
 	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 means no bound but the request's context. Of
 	// a response that is a stream of events it bounds only the time to the headers. It
 	// does not run while the Transport waits. An attempt that ran out of time before its headers is a timeout that may have been
-	// executed; later, reading the body ends with an *[Error].
+	// executed, and before it had a connection one that was not sent; later, reading the body ends with an *[Error].
 	AttemptTimeout time.Duration
 	// BufferBody is how many bytes of a request body without GetBody are read into memory before the first attempt, so that the request can be
 	// sent again. 0 means none, and one attempt. A longer body is sent once, as it comes.
@@ -81,17 +82,22 @@ type Transport struct {
 	// one. It gets a clone with a fresh body, which it may change and return; nil, nil says that there is nothing to change, and
 	// ends the call. See [LowerMaxTokens] and [SetStream]. nil ends such calls with Decision.Advice.
 	//
+	// A changed request whose Idempotency-Key comes of IdempotencyKeys goes out with a fresh one. A key that the caller set is left
+	// alone: where the server holds a key to one body, as most do, MutateRequest must set another one.
+	//
 	// Only a row of a registry among the Classifier's can ask for it. Of those of package errcodes that is RunInfra's 504 alone: no other provider
 	// documents such a rule, so without a registry that has one MutateRequest is never called. Give a row of another provider the rule with
 	// [errcodes.Registry.With].
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
 	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
-	// per call, the same on every attempt. It is the caller's word that the server honours them.
+	// per call, the same on every attempt but one with a body that MutateRequest changed. It is the caller's word that the server honours them.
+	// A redirect that an [http.Client] follows is a call of its own, with a key of its own.
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
-	// added the header, they are kept from that, because nobody would count that attempt or wait before it: those with a body go out without GetBody,
-	// those without one with the header's name in lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get]
-	// in a Base of yours.
+	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with the header's name in
+	// lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get] in a Base of yours. What the server provably did
+	// not process, such as a stream of HTTP/2 that it refused or that came behind its GOAWAY, an [http.Transport] goes on to send again within
+	// the attempt.
 	IdempotencyKeys bool
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
@@ -117,7 +123,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t == nil {
 		t = &Transport{}
 	}
-	if t.IdempotencyKeys && !replayable(req) {
+	ownKey := t.IdempotencyKeys && !replayable(req)
+	if ownKey {
 		req = keyed(req)
 	}
 	if t.BufferBody > 0 && req.GetBody == nil && hasBody(req) {
@@ -139,14 +146,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.sendWith(req.Context(), req, pass)
 	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
-		return t.call(req).run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
+		c := t.call(req)
+		c.ownKey = ownKey
+		return c.run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
 	if t.Gate != nil {
 		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
 	}
 	deposit(req.Context(), t.Budget, &t.own)
 	if t.StreamErrors {
-		resp = t.watch(resp, nil)
+		t.watch(req.Context(), resp, nil)
 	}
 	return resp, nil
 }
@@ -154,10 +163,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // send makes one attempt.
 func (t *Transport) send(req *http.Request) (*http.Response, error) {
 	out := once(req)
+	var resp *http.Response
+	var err error
 	if t.AttemptTimeout > 0 {
-		return t.timed(out, t.AttemptTimeout)
+		resp, err = t.timed(out, t.AttemptTimeout)
+	} else {
+		resp, err = t.base().RoundTrip(out)
 	}
-	return t.base().RoundTrip(out)
+	if out != req && resp != nil && resp.Request == out {
+		resp.Request = req
+	}
+	return resp, err
 }
 
 // CloseIdleConnections closes the idle connections of Base, as [http.Client.CloseIdleConnections] asks.
@@ -193,6 +209,7 @@ type call struct {
 	firstFailed time.Time
 	held        *http.Response // to be closed if a hook panics
 	upcoming    *http.Request  // the same
+	ownKey      bool           // the request got its Idempotency-Key here
 }
 
 func (t *Transport) call(req *http.Request) *call {
@@ -256,13 +273,13 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 		}
 		if err == nil && resp.StatusCode < http.StatusBadRequest {
 			c.report(sent, pass, nil)
-			resp = c.succeed(a, resp)
+			c.succeed(a, resp)
 			returned = true
 			return resp, nil
 		}
-		c.judge(&a, resp)
+		inner := c.judge(&a, resp)
 		pace := c.report(sent, pass, &a)
-		if inner := innerError(resp, err); inner != nil && len(c.attempts) == 0 && pass.Queued == 0 {
+		if inner != nil && len(c.attempts) == 0 && pass.Queued == 0 {
 			// A Transport further down has done all this.
 			c.served(&a.Decision)
 			returned = true
@@ -273,7 +290,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			c.firstFailed = received
 		}
 
-		v := c.next(&a, received, c.means(&a, resp), pace)
+		v := c.next(&a, received, c.means(&a.Decision, resp, inner), pace)
 		if v.stop == StopNone {
 			v.next, v.stop, v.err = c.again(&a)
 			c.upcoming = v.next
@@ -318,14 +335,23 @@ func (c *call) abandon() {
 	c.refund()
 }
 
-// judge completes an attempt that failed.
-func (c *call) judge(a *Attempt, resp *http.Response) {
-	if a.Err != nil {
-		a.Decision = c.t.Classifier.Err(a.Err)
-		return
+// judge completes an attempt that failed. It returns what a Transport further down concluded.
+func (c *call) judge(a *Attempt, resp *http.Response) *Error {
+	if a.Err == nil {
+		a.Decision = c.t.Classifier.Response(resp)
+		a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
+		return innerError(resp, nil)
 	}
-	a.Decision = c.t.Classifier.Response(resp)
-	a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
+	var ended bool
+	if a.Decision, ended, a.Err = byContext(c.ctx, a.Err); ended {
+		return nil
+	}
+	if a.Decision = c.t.Classifier.Err(a.Err); a.Decision.Rule == netUnknown.rule && c.ctx.Err() != nil {
+		// A base that puts the end of the context in words of its own.
+		k := kindOf(c.ctx.Err())
+		a.Decision, a.Err = k.decision(), besides(c.ctx.Err(), a.Err)
+	}
+	return innerError(nil, a.Err)
 }
 
 // report tells the gate what an attempt brought.
@@ -352,13 +378,14 @@ func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
 	return Pass{}, &refused
 }
 
-// means returns what this call could do about the failure a.
-func (c *call) means(a *Attempt, resp *http.Response) means {
+// means returns what this call could do about a failure.
+func (c *call) means(d *Decision, resp *http.Response, inner *Error) means {
 	return means{
 		sendable:   resp != nil || sendable(c.current),
-		nested:     nested(c.request) || innerError(resp, a.Err) != nil,
+		nested:     nested(c.request) || inner != nil,
 		changeable: c.t.MutateRequest != nil,
-		replayable: replayable(c.current),
+		// A changed request of a key of our own gets a fresh one, which does not keep the work from being done twice.
+		replayable: replayable(c.current) && (!c.ownKey || d.Retry != errcodes.RetryChanged),
 		repeatable: !hasBody(c.current) || c.current.GetBody != nil,
 	}
 }
@@ -417,12 +444,15 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 			changed = changed.WithContext(ctx)
 		}
 	}
+	if old := c.current.Header.Get("Idempotency-Key"); c.ownKey && changed.Header.Get("Idempotency-Key") == old {
+		changed.Header.Set("Idempotency-Key", rand.Text()) // another body is another request: a server may refuse the old key, or answer with the old work
+	}
 	c.current = changed
 	return changed, StopNone, nil
 }
 
 // succeed hands out a response that came after failures, with the history behind it.
-func (c *call) succeed(a Attempt, resp *http.Response) *http.Response {
+func (c *call) succeed(a Attempt, resp *http.Response) {
 	a.Status, a.RequestID = resp.StatusCode, requestID(resp.Header)
 	c.attempts = append(c.attempts, a)
 	c.budget.Deposit(c.ctx, BudgetDeposit{})
@@ -432,11 +462,10 @@ func (c *call) succeed(a Attempt, resp *http.Response) *http.Response {
 	if b, ok := resp.Body.(*timedBody); ok {
 		b.earlier = earlier
 	}
-	resp = c.attach(resp, nil)
+	c.attach(resp, nil)
 	if c.t.StreamErrors {
-		resp = c.t.watch(resp, earlier)
+		c.t.watch(c.ctx, resp, earlier)
 	}
-	return resp
 }
 
 // end ends a call that failed: with the response if there is one, else with an error.
@@ -447,24 +476,26 @@ func (c *call) end(a *Attempt, resp *http.Response, v *verdict) (*http.Response,
 	if resp == nil {
 		return nil, e
 	}
-	resp = c.attach(resp, e)
-	resp.Header = resp.Header.Clone()
-	if resp.Header == nil {
-		resp.Header = make(http.Header, 1)
-	}
+	c.attach(resp, e)
 	resp.Header.Set("X-Should-Retry", "false")
 	return resp, nil
 }
 
-// attach returns a shallow copy of resp that leads to the history.
-func (c *call) attach(resp *http.Response, e *Error) *http.Response {
+// attach makes resp lead to the history. It changes resp itself, because net/http goes on to write into it: trailers come behind the body.
+func (c *call) attach(resp *http.Response, e *Error) {
 	req := resp.Request
 	if req == nil {
 		req = c.current
 	}
-	r := *resp
-	r.Request = req.WithContext(context.WithValue(req.Context(), historyKey{}, &history{attempts: c.attempts, err: e}))
-	return &r
+	ctx := req.Context()
+	if n := ResendCount(c.ctx); n != ResendCount(ctx) {
+		ctx = context.WithValue(ctx, attemptKey{}, n) // who makes a further request of it begins anew
+	}
+	if resp.Header = resp.Header.Clone(); resp.Header == nil { // a base may keep its own
+		resp.Header = make(http.Header, 1)
+	}
+	h := &history{attempts: c.attempts, err: e, header: resp.Header}
+	resp.Request = req.WithContext(context.WithValue(ctx, historyKey{}, h))
 }
 
 // nested reports whether a retry loop around this call is at its second attempt or beyond.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,7 +71,11 @@ func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := s.script[min(len(s.times), len(s.script)-1)]
 	s.times = append(s.times, time.Now())
 	s.bodies = append(s.bodies, string(sent))
-	s.headers = append(s.headers, r.Header.Clone())
+	seen := make(http.Header) // as a server sees it
+	for k, v := range r.Header {
+		seen[http.CanonicalHeaderKey(k)] = slices.Concat(seen[http.CanonicalHeaderKey(k)], v)
+	}
+	s.headers = append(s.headers, seen)
 	s.counts = append(s.counts, ResendCount(r.Context()))
 	s.mu.Unlock()
 	if a.took > 0 {
@@ -400,6 +405,69 @@ func TestTransportIdempotencyKeys(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEqual(t, key, s.headers[3].Get("Idempotency-Key"))
 	})
+}
+
+// Another body does not go out under the same key of ours. Whoever sets a key decides about it, and the keys of a repetition stay.
+func TestTransportKeysOfChangedRequests(t *testing.T) {
+	lower := LowerMaxTokens(1)
+	for _, tt := range []struct {
+		name string
+		key  string // the caller's
+		hook func(*http.Request, Decision) (*http.Request, error)
+	}{
+		{"ours", "", lower},
+		{"the caller's", "caller", lower},
+		{"the hook's", "", func(req *http.Request, d Decision) (*http.Request, error) {
+			req.Header.Set("Idempotency-Key", "hook")
+			return lower(req, d)
+		}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeServer{script: []answer{{status: 503}, {status: 504}, {status: 503}, {status: 200}}}
+			tr := &Transport{
+				Base: s, IdempotencyKeys: true, MutateRequest: tt.hook,
+				Classifier: &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}},
+			}
+			req := post(t, t.Context(), `{"messages":[]}`)
+			if tt.key != "" {
+				req.Header.Set("Idempotency-Key", tt.key)
+			}
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			require.NoError(t, resp.Body.Close())
+			require.NotEqual(t, s.bodies[1], s.bodies[2])
+			key := func(i int) string { return s.headers[i].Get("Idempotency-Key") }
+			require.Equal(t, key(0), key(1))
+			require.Equal(t, key(2), key(3))
+			require.NotEmpty(t, key(2))
+			switch tt.name {
+			case "ours":
+				require.NotEqual(t, key(1), key(2))
+				require.Len(t, key(2), 26)
+			case "the caller's":
+				require.Equal(t, "caller", key(2))
+			case "the hook's":
+				require.Equal(t, "hook", key(2))
+			}
+		})
+	}
+}
+
+// A fresh key does not guard work that may have begun under the one before.
+func TestTransportChangesNothingThatMayHaveBegun(t *testing.T) {
+	registry, err := errcodes.RunInfra().With(errcodes.Entry{
+		Code: "gone_wrong", Wire: errcodes.NoCode, Type: "gone_wrong", Status: 504, Class: errcodes.ClassTimeout, Retry: errcodes.RetryChanged, MaybeExecuted: true,
+		Message: "m", Cause: "c", Fix: "f", Source: "s",
+	})
+	require.NoError(t, err)
+	s := &fakeServer{script: []answer{{status: 504, body: `{"error":{"message":"m","type":"gone_wrong"}}`}}}
+	tr := &Transport{Base: s, IdempotencyKeys: true, MutateRequest: LowerMaxTokens(1), Classifier: &Classifier{Registries: []*errcodes.Registry{registry}}}
+	resp, err := tr.RoundTrip(post(t, t.Context(), `{"messages":[]}`))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, StopUnsafe, ErrorOf(resp).Stop)
+	require.Len(t, s.times, 1)
 }
 
 func TestTransportBackOffPolicy(t *testing.T) {
