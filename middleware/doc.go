@@ -32,6 +32,12 @@
 // this was the repetition; a row of MaybeExecuted for a request that is neither idempotent nor has an Idempotency-Key; and a wait beyond 60 seconds, which is no
 // header but a sentence in the message. All of it follows from the row of the registry; a handler sets at most [errcodes.Error.RetryAfter].
 //
+// # Gateways
+//
+// A server that calls other servers returns their errors as they are, those of package classify first of all: its own callers read 502, 503 or 504 and nothing of what
+// the other server wrote, which was meant for this one and may name its keys and accounts; see [ErrorWriter.WriteError]. What the caller can mend needs a word of the
+// handler's own, as in &errcodes.Error{Code: errcodes.ContextLengthExceeded, Err: err}.
+//
 // # Log records
 //
 // Each refused request is one record, "request refused" or "handler panicked": at ERROR for a row with a status of 500 or more, at WARN for keys that are missing

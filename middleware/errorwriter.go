@@ -68,6 +68,9 @@ var errNil = errors.New("middleware: WriteError was called with a nil error")
 //   - [http.MaxBytesError] is BodyTooLarge; [context.DeadlineExceeded] and [http.ErrHandlerTimeout] are Timeout.
 //   - A request whose context was cancelled for a reason ([context.WithCancelCause]) is that reason, if it is an
 //     *errcodes.Error, else Unavailable.
+//   - An error of a call to another server (any that has Upstream() ([errcodes.Class], time.Duration), as those of package classify do) is Timeout,
+//     or Unavailable with the wait that the other server asked for, or BadGateway, by its class. Nothing that the other server wrote is told, be there an
+//     *errcodes.Error in its tree or not; to tell something, wrap it in an *errcodes.Error of your own.
 //   - Any other error, nil included, is Internal.
 //   - If the caller has left, nothing is written and the log says 499.
 //
@@ -284,7 +287,7 @@ var (
 
 // write writes the whole answer. It does not fail: what cannot be encoded is replaced by a fixed body.
 func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestContext, f *facts, v *verdict) hint {
-	var wait time.Duration
+	wait := v.wait
 	if v.public != nil {
 		wait = v.public.RetryAfter
 	}

@@ -355,6 +355,9 @@ func messagesType(row *errcodes.Entry) string {
 // {"error":{ at the beginning of the data, who reads messages for the event name.
 func appendErrorEvent(dst []byte, form Form, v *verdict, id string) []byte {
 	body := v.row.Body(v.public, id)
+	if v.wait > 0 {
+		body.RetryAfter = v.wait
+	}
 	if v.row.Retry == errcodes.RetryBackoff && body.RetryAfter > 0 {
 		body.Message = waitSentence(&v.row, v.public, body.RetryAfter) // there is no Retry-After to point at
 	}

@@ -29,6 +29,9 @@ func TestDecide(t *testing.T) {
 	expired, release := context.WithDeadline(open, time.Unix(1, 0))
 	defer release()
 	wrapped := func(err error) error { return fmt.Errorf("run: %w", err) }
+	behind := func(class errcodes.Class) error {
+		return &upstreamError{class: class, inside: &errcodes.Error{Code: errcodes.InvalidAPIKey, Message: "Theirs."}}
+	}
 
 	for _, c := range []struct {
 		name      string
@@ -53,6 +56,18 @@ func TestDecide(t *testing.T) {
 		{"stopped with an error of ours", wrapped(context.Canceled), refused, refused, errcodes.Overloaded},
 		{"stopped with an error of ours without a code", wrapped(context.Canceled), bare, open, errcodes.Internal},
 		{"stopped, and another error", errors.New("x"), stopped, stopped, errcodes.Internal},
+		{"behind: a refused key", wrapped(behind(errcodes.ClassAuthentication)), open, open, errcodes.BadGateway},
+		{"behind: money", behind(errcodes.ClassBilling), open, open, errcodes.BadGateway},
+		{"behind: unknown", behind(errcodes.ClassUnknown), open, open, errcodes.BadGateway},
+		{"behind: rate", behind(errcodes.ClassRateLimited), open, open, errcodes.Unavailable},
+		{"behind: load", wrapped(behind(errcodes.ClassOverloaded)), open, open, errcodes.Unavailable},
+		{"behind: late", behind(errcodes.ClassTimeout), open, open, errcodes.Timeout},
+		{"behind: given up", behind(errcodes.ClassCanceled), open, open, errcodes.Internal},
+		{"behind, and the handler's word", &errcodes.Error{Code: errcodes.Overloaded, Err: behind(errcodes.ClassBilling)}, open, open, errcodes.Overloaded},
+		{"behind, and the handler's word beside it", errors.Join(behind(errcodes.ClassBilling), &errcodes.Error{Code: errcodes.Overloaded}), open, open, errcodes.Overloaded},
+		{"behind, of our own deadline", &upstreamError{inside: context.DeadlineExceeded}, expired, open, errcodes.Timeout},
+		{"behind, of a body of our caller", &upstreamError{inside: &http.MaxBytesError{Limit: 1}}, open, open, errcodes.BodyTooLarge},
+		{"behind, and it panics", wrapped((*upstreamError)(nil)), open, open, errcodes.Internal},
 		{"gone", wrapped(context.Canceled), gone, gone, errcodes.ClientClosed},
 		{"gone, and another error", &errcodes.Error{Code: errcodes.RunNotFound}, gone, gone, errcodes.ClientClosed},
 	} {
@@ -64,6 +79,9 @@ func TestDecide(t *testing.T) {
 				require.Equal(t, c.want == errcodes.ClientClosed, v.gone)
 				require.Empty(t, v.undeclared)
 				require.NotPanics(t, func() { _ = v.cause() })
+				if strings.HasPrefix(c.name, "behind:") {
+					require.Nil(t, v.public)
+				}
 			}
 		})
 	}
@@ -73,6 +91,44 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, errcodes.Code("nope"), v.undeclared)
 	require.Equal(t, errcodes.Internal, v.row.Code)
 	require.Nil(t, v.public, "what was meant for another row is not written")
+}
+
+// upstreamError is what a client of another server returns.
+type upstreamError struct {
+	class  errcodes.Class
+	wait   time.Duration
+	inside error
+}
+
+func (e *upstreamError) Error() string                             { return "behind: " + e.inside.Error() }
+func (e *upstreamError) Unwrap() error                             { return e.inside }
+func (e *upstreamError) Upstream() (errcodes.Class, time.Duration) { return e.class, e.wait }
+
+// The wait that another server asks for is handed on, as far as a header may say it.
+func TestUpstreamWait(t *testing.T) {
+	for _, c := range []struct {
+		class       errcodes.Class
+		wait        time.Duration
+		status      int
+		after, veto string
+	}{
+		{errcodes.ClassRateLimited, 7 * time.Second, 503, "7", ""},
+		{errcodes.ClassOverloaded, time.Hour, 503, "", "false"},
+		{errcodes.ClassOverloaded, -time.Hour, 503, "1", ""},
+		{errcodes.ClassRateLimited, 0, 503, "1", ""},
+		{errcodes.ClassQuotaExhausted, 9 * time.Second, 502, "", ""},
+		{errcodes.ClassTimeout, 9 * time.Second, 504, "", ""},
+	} {
+		for _, reg := range []*errcodes.Registry{errcodes.OpenAI(), errcodes.Anthropic(), errcodes.Google()} {
+			w := httptest.NewRecorder()
+			err := &upstreamError{class: c.class, wait: c.wait, inside: &errcodes.Error{Code: errcodes.RateLimited, Message: "Theirs.", RetryAfter: 8 * time.Second}}
+			(&ErrorWriter{Registry: reg, Logger: discard()}).WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
+			require.Equal(t, c.status, w.Code)
+			require.Equal(t, c.after, w.Header().Get("Retry-After"), "%s %s", reg.Name(), c.class)
+			require.Equal(t, c.veto, w.Header().Get("X-Should-Retry"), "%s %s", reg.Name(), c.class)
+			require.NotContains(t, w.Body.String(), "Theirs")
+		}
+	}
 }
 
 func TestAdvise(t *testing.T) {
