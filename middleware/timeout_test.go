@@ -238,6 +238,49 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// A reverse proxy breaks the connection as soon as its copy is cancelled. By then the answer is that of the clock, whatever log and observer still do.
+func TestTimeoutOfHandlerThatAborts(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		begin  string // what the handler writes before it waits
+		value  any
+		status int
+		body   string
+		abort  bool
+	}{
+		{"nothing begun", "", http.ErrAbortHandler, 504, `"code":"timeout"`, false},
+		{"nothing begun, another panic", "", "boom", 504, `"code":"timeout"`, false},
+		{"between events", "data: {}\n\n", http.ErrAbortHandler, 200, "data: {}\n\ndata: {\"error\":{", false},
+		{"in an event", "data: {}\n\ndata: {", http.ErrAbortHandler, 200, "data: {}\n\ndata: {", true},
+	} {
+		for _, slow := range []time.Duration{0, 5 * time.Millisecond} {
+			t.Run(c.name+" "+slow.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ew := quiet(errcodes.OpenAI())
+					ew.Observer = observerFunc(func(*middleware.Refusal) { pause(slow) })
+					w := newSafeRecorder()
+					h := ew.Timeout(middleware.Timeout{FirstByte: time.Second, Idle: time.Second})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if c.begin != "" {
+							w.Header().Set("Content-Type", "text/event-stream")
+							_, _ = io.WriteString(w, c.begin)
+						}
+						<-r.Context().Done()
+						panic(c.value)
+					}))
+					serveHTTP := func() { h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil)) }
+					if c.abort {
+						require.PanicsWithError(t, http.ErrAbortHandler.Error(), serveHTTP)
+					} else {
+						require.NotPanics(t, serveHTTP)
+					}
+					require.Equal(t, c.status, w.Code)
+					require.Contains(t, w.Body.String(), c.body)
+				})
+			})
+		}
+	}
+}
+
 // The answer is on the wire when the bound strikes, not when the handler returns.
 func TestTimeoutAnswersBeforeTheHandlerReturns(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
