@@ -59,8 +59,8 @@
 //
 // # Answers that have begun
 //
-// An error cannot follow a body that has begun. [Stream] holds the 200 back until the first event and then knows how to end with an error event; other answers
-// are broken off, so that no client takes the half for the whole.
+// An error cannot follow a body that has begun. [Stream] holds the 200 back until the first event and then knows how to end with an error event, as does
+// an event stream of a handler's own, or of a proxy, whose lines have shown its form; other answers are broken off, so that no client takes the half for the whole.
 //
 // # Promises
 //

@@ -74,8 +74,10 @@ var errNil = errors.New("middleware: WriteError was called with a nil error")
 //   - Any other error, nil included, is Internal.
 //   - If the caller has left, nothing is written and the log says 499.
 //
-// An answer that has begun is never continued with an error body. If it is an event stream that stands between two events, the error
-// becomes its last event; otherwise the connection is broken when the handler returns ([http.ErrAbortHandler]). Whether the answer has
+// An answer that has begun is never continued with an error body. If it is an event stream that stands between two events, and its form is known, the error
+// becomes its last event; otherwise the connection is broken when the handler returns ([http.ErrAbortHandler]). A [Stream] knows its form. That of a stream
+// which the handler writes itself, or a proxy hands on, is told by what has passed: a line of event: makes it [Messages], nothing but lines of data: [Chat];
+// before the first event, and after comments and other lines without an event:, it is not known. Whether the answer has
 // begun is known only inside of [ErrorWriter.Wrap]; elsewhere WriteError takes it that nothing was written yet.
 //
 // Nothing that is written to w afterwards reaches the caller.
@@ -245,15 +247,13 @@ func (x *response) headerForError() http.Header {
 // interrupt ends an answer that has begun: with an event where one can follow, else by breaking the connection.
 func (x *response) interrupt(v *verdict) Outcome {
 	x.closed = true
-	if !x.sse || !x.betweenEvents() {
+	form, known := x.lines.form()
+	if x.stream != nil && x.stream.begun {
+		form, known = x.stream.form, true
+	}
+	if !x.sse || !known || !x.betweenEvents() {
 		x.abort = true
 		return Aborted
-	}
-	form := Chat
-	if x.stream != nil {
-		form = x.stream.form
-	} else if isAnthropic(v.reg) {
-		form = Messages
 	}
 	buf := buffers.Get().(*buffer) //nolint:forcetypeassert // Nothing else is put there.
 	defer buf.free()

@@ -46,6 +46,7 @@ type response struct {
 	held     int32 // status that waits for the first byte of its body, 0 for none
 	status   int32 // status that was sent, 0 for none
 	tail     [4]byte
+	lines    lines
 	body     bool // something of the body was written
 	sse      bool // the answer is an event stream in the clear
 	duplex   bool // the handler reads the body beside the answer
@@ -240,6 +241,7 @@ func (x *response) wrote(p []byte) {
 	}
 	x.body = true
 	if x.sse {
+		x.lines.pass(p)
 		if len(p) >= len(x.tail) {
 			copy(x.tail[:], p[len(p)-len(x.tail):])
 		} else {
@@ -247,6 +249,52 @@ func (x *response) wrote(p []byte) {
 			copy(x.tail[len(x.tail)-len(p):], p)
 		}
 	}
+}
+
+// lines tells by the lines that have passed which form an event stream has that no Stream writes. What the registry speaks does not tell: one server has endpoints of
+// both forms, and a proxy hands on whatever comes.
+type lines struct {
+	begin  [len("event:")]byte // of the line that is under way
+	n      uint8               // bytes in begin
+	data   bool                // some line was data
+	named  bool                // some line named its event
+	others bool                // some line was neither
+}
+
+// pass takes note of p.
+func (l *lines) pass(p []byte) {
+	for _, c := range p {
+		switch {
+		case c == '\n' || c == '\r':
+			l.end()
+		case int(l.n) < len(l.begin):
+			l.begin[l.n] = c
+			l.n++
+		}
+	}
+}
+
+func (l *lines) end() {
+	field, _, _ := bytes.Cut(l.begin[:l.n], []byte{':'})
+	switch {
+	case l.n == 0:
+	case string(field) == "data":
+		l.data = true
+	case string(field) == "event":
+		l.named = true
+	default:
+		l.others = true // a comment, id, retry, or no field at all
+	}
+	l.n = 0
+}
+
+// form returns the form that an error event must have, if readers of either form would find it: those of messages pass over lines they do not look for, some of those
+// of chat read no error after one.
+func (l *lines) form() (Form, bool) {
+	if l.named {
+		return Messages, true
+	}
+	return Chat, l.data && !l.others
 }
 
 // betweenEvents reports whether the body of an event stream ends with a whole event, so that another can follow.

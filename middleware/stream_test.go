@@ -174,40 +174,49 @@ func killed(t *testing.T, ew *middleware.ErrorWriter, http2 bool) *httptest.Serv
 }
 
 func TestStreamKilledAtEveryByteIsNoSuccess(t *testing.T) {
-	for form, registry := range map[middleware.Form]*errcodes.Registry{
-		middleware.Chat: errcodes.RunInfra(), middleware.Messages: errcodes.Anthropic(),
-	} {
-		for _, http2 := range []bool{false, true} {
-			srv := killed(t, quiet(registry), http2)
-			for how := range kills {
-				t.Run(fmt.Sprintf("%s %s http2=%v", form, how, http2), func(t *testing.T) {
-					whole := recorded[form]
-					events := 0
-					for n := range len(whole) {
-						res, err := srv.Client().Get(fmt.Sprintf("%s/%s?%d-%d", srv.URL, strings.ReplaceAll(how, " ", "%20"), n, form))
-						if err != nil && how == "timeout" && n > 0 && !strings.HasSuffix(whole[:n], "\n\n") {
-							continue // on a busy machine the bound strikes before the flush, and the break comes before the header
-						}
-						require.NoError(t, err)
-						got := read(t, form, res)
-						_ = res.Body.Close()
-						switch {
-						case n == 0:
-							require.GreaterOrEqual(t, got.status, 400, "before the first byte the status tells")
-						case strings.HasSuffix(whole[:n], "\n\n"):
-							require.NotEmpty(t, got.failed, "an error event after %d bytes", n)
-							require.NoError(t, got.broken, "a clean end after the event")
-							require.NotContains(t, got.failed, "canary")
-							events++
-						default:
-							require.Error(t, got.broken, "a break after %d bytes", n)
-						}
-						require.False(t, got.success() && got.text != "abc", "n=%d: %+v", n, got)
-						require.False(t, got.terminal && got.text != "abc")
+	type way struct {
+		form     middleware.Form
+		registry *errcodes.Registry
+		http2    bool
+	}
+	var ways []way
+	for form := range recorded {
+		for _, registry := range registries() {
+			ways = append(ways, way{form, registry, false})
+		}
+	}
+	ways = append(ways, way{middleware.Chat, errcodes.RunInfra(), true}, way{middleware.Messages, errcodes.Anthropic(), true})
+	for _, c := range ways {
+		form, registry := c.form, c.registry
+		srv := killed(t, quiet(registry), c.http2)
+		for how := range kills {
+			t.Run(fmt.Sprintf("%s %s %s http2=%v", form, registry.Name(), how, c.http2), func(t *testing.T) {
+				whole := recorded[form]
+				events := 0
+				for n := range len(whole) {
+					res, err := srv.Client().Get(fmt.Sprintf("%s/%s?%d-%d", srv.URL, strings.ReplaceAll(how, " ", "%20"), n, form))
+					if err != nil && how == "timeout" && n > 0 && !strings.HasSuffix(whole[:n], "\n\n") {
+						continue // on a busy machine the bound strikes before the flush, and the break comes before the header
 					}
-					require.Equal(t, 3, events)
-				})
-			}
+					require.NoError(t, err)
+					got := read(t, form, res)
+					_ = res.Body.Close()
+					switch {
+					case n == 0:
+						require.GreaterOrEqual(t, got.status, 400, "before the first byte the status tells")
+					case strings.HasSuffix(whole[:n], "\n\n"):
+						require.NotEmpty(t, got.failed, "an error event after %d bytes", n)
+						require.NoError(t, got.broken, "a clean end after the event")
+						require.NotContains(t, got.failed, "canary")
+						events++
+					default:
+						require.Error(t, got.broken, "a break after %d bytes", n)
+					}
+					require.False(t, got.success() && got.text != "abc", "n=%d: %+v", n, got)
+					require.False(t, got.terminal && got.text != "abc")
+				}
+				require.Equal(t, 3, events)
+			})
 		}
 	}
 }

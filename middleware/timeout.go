@@ -24,7 +24,7 @@ import (
 //
 // When a bound strikes, the context of the handler is cancelled, with an *[errcodes.Error] of Timeout as its
 // cause ([context.Cause]), and the caller gets its answer at once: before the first byte that error as a 504; after it, if the answer is an
-// event stream that stands between two events, the error as its last event; any other answer is broken off.
+// event stream that can take it, the error as its last event, as in [ErrorWriter.WriteError]; any other answer is broken off.
 //
 // A handler that ignores its context goes on running, in a goroutine of its own, and nobody waits for it: what it writes fails with
 // [http.ErrHandlerTimeout], and a panic is only logged, or nothing at all if it is [http.ErrAbortHandler]. It holds what it holds until it returns, so a server whose handlers ignore
