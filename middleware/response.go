@@ -313,33 +313,39 @@ func (x *response) closedError() error {
 	return errAnswered
 }
 
-// ReadFrom implements io.ReaderFrom, so that io.Copy can use what the base has, such as sendfile.
-func (x *response) ReadFrom(src io.Reader) (int64, error) {
+// ReadFrom implements io.ReaderFrom, so that io.Copy can use what the base has, such as sendfile. The answer begins with the first byte of src and not before: a src that
+// fails at once leaves the error its status.
+func (x *response) ReadFrom(src io.Reader) (n int64, err error) {
+	// src may block for long, and the lock is not held while it does.
 	rf, ok := x.base.(io.ReaderFrom)
-	if !ok || !x.passes() {
-		// src may block for long, and the lock is not held while it does.
-		return io.Copy(struct{ io.Writer }{x}, src)
+	if ok && !x.passes() {
+		n, err = io.Copy(struct{ io.Writer }{x}, io.LimitReader(src, firstCopied))
+		if err != nil || n < firstCopied {
+			return n, err
+		}
 	}
-	n, err := rf.ReadFrom(src)
-	if n > 0 {
+	var rest int64
+	if !ok || !x.passes() {
+		rest, err = io.Copy(struct{ io.Writer }{x}, src)
+		return n + rest, err
+	}
+	rest, err = rf.ReadFrom(src)
+	if rest > 0 {
 		x.mu.Lock()
 		x.body = true
 		x.mu.Unlock()
 	}
-	return n, err
+	return n + rest, err
 }
 
-// passes reports whether the body needs no watching: no timer may write, no event could follow and nothing is replaced. It begins the answer then.
+// firstCopied is how much of a body ReadFrom copies itself to begin the answer; net/http does it with as much, to look for the type.
+const firstCopied = 512
+
+// passes reports whether the body needs no watching: the answer has begun, no timer may write, no event could follow and nothing is replaced.
 func (x *response) passes() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.closed || x.held != 0 || x.hijacked || x.clock != nil || x.stream != nil {
-		return false
-	}
-	if x.status == 0 {
-		x.commit(http.StatusOK)
-	}
-	return !x.sse
+	return x.status != 0 && !x.closed && !x.hijacked && x.clock == nil && x.stream == nil && !x.sse
 }
 
 // FlushError sends what is buffered. It fails with an error that is errors.ErrUnsupported where the server cannot flush.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -242,19 +243,24 @@ func (w *readFromRecorder) ReadFrom(src io.Reader) (int64, error) {
 
 func TestReadFromIsWatchedWhereItMatters(t *testing.T) {
 	ew := quiet(errcodes.OpenAI())
+	long := strings.Repeat("abcd", 256)
 	for _, c := range []struct {
 		name string
 		h    http.Handler
 		want int64
 	}{
-		{"plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader("abc")) }), 3},
+		{"plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader(long)) }), 512},
+		{"begun", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.Copy(w, onlyReader(long))
+		}), 1024},
 		{"event stream", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
-			_, _ = io.Copy(w, onlyReader("data: 1\n\n"))
+			_, _ = io.Copy(w, onlyReader(strings.Repeat("data: 1\n\n", 256)))
 			panic("the event after it needs the boundary")
 		}), 0},
 		{"Timeout", ew.Timeout(middleware.Timeout{Total: time.Hour})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.Copy(w, onlyReader("abc"))
+			_, _ = io.Copy(w, onlyReader(long))
 		})), 0},
 		{"after the error", ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
 			ew.WriteError(w, r, errKilled)
@@ -271,6 +277,51 @@ func TestReadFromIsWatchedWhereItMatters(t *testing.T) {
 			require.Contains(t, w.Body.String(), "data: 1\n\ndata: {\"error\":{")
 		}
 	}
+}
+
+// A copy that fails before its first byte leaves the error its status; later it breaks the answer off.
+func TestCopyThatFails(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+			for _, begin := range []int{0, 1, firstCopied - 1, firstCopied, firstCopied + 1, 1 << 16} {
+				ew := quiet(errcodes.Runbase())
+				srv := serve(t, ew.Wrap(ew.Timeout(limits)(ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+					w.Header().Set("Content-Type", "application/json")
+					src := io.MultiReader(strings.NewReader(strings.Repeat(" ", begin)), iotest.ErrReader(errKilled))
+					if n, err := io.Copy(w, src); err != nil && n == int64(begin) {
+						return &errcodes.Error{Code: errcodes.BadGateway, Err: err}
+					}
+					return nil
+				}))), http2)
+				res, err := srv.Client().Get(srv.URL)
+				if begin == 0 {
+					require.NoError(t, err)
+					body, err := io.ReadAll(res.Body)
+					require.NoError(t, err)
+					require.Equal(t, 502, res.StatusCode)
+					require.Contains(t, string(body), `"bad_gateway"`)
+				} else if err == nil { // else it broke with its header
+					_, err = io.ReadAll(res.Body)
+					require.Error(t, err)
+				}
+				if res != nil {
+					_ = res.Body.Close()
+				}
+				srv.Close()
+			}
+		}
+	}
+}
+
+// firstCopied is where the short way begins.
+const firstCopied = 512
+
+// Nothing to copy is no error.
+func TestCopyOfNothing(t *testing.T) {
+	srv := serve(t, quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader("")) })), false)
+	res, body := do(t, srv, http.MethodGet, "/", "")
+	require.Equal(t, 200, res.StatusCode)
+	require.Empty(t, body)
 }
 
 func onlyReader(s string) io.Reader { return struct{ io.Reader }{strings.NewReader(s)} }
