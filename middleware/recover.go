@@ -119,6 +119,9 @@ func (x *response) settle() {
 func (x *response) finish() {
 	if !x.complete() {
 		x.settle()
+		x.mu.Lock()
+		x.publishTrailers()
+		x.mu.Unlock()
 		x.breakOff()
 	}
 }

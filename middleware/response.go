@@ -162,6 +162,32 @@ func (x *response) publish() {
 	}
 }
 
+// publishTrailers makes the handler's trailers those of the response: what it has set by its end of the names that it announced, and of those that [http.TrailerPrefix]
+// marks. Whoever answered in the handler's place has announced nothing.
+func (x *response) publishTrailers() {
+	if x.private == nil || x.status == 0 || x.hijacked {
+		return
+	}
+	dst := x.base.Header()
+	for k, v := range x.private {
+		if strings.HasPrefix(k, http.TrailerPrefix) || announces(dst["Trailer"], k) {
+			dst[k] = v
+		}
+	}
+}
+
+// announces reports whether one of the comma-separated lists in values has the name.
+func announces(values []string, name string) bool {
+	for _, list := range values {
+		for announced := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(announced), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func replaceHeader(dst, src http.Header) {
 	for k := range dst {
 		if _, ok := src[k]; !ok {

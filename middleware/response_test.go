@@ -316,6 +316,58 @@ func TestCopyThatFails(t *testing.T) {
 // firstCopied is where the short way begins.
 const firstCopied = 512
 
+func TestTrailers(t *testing.T) {
+	ew := quiet(errcodes.RunInfra())
+	limit := ew.Timeout(middleware.Timeout{Total: time.Hour})
+	plain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Trailer", "X-Sum, x-more")
+		w.Header().Add("Trailer", "X-Unset")
+		_, _ = io.WriteString(w, "body")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set("X-Sum", "42")
+		w.Header().Set("X-More", "43")
+		w.Header().Set("X-Unannounced", "44")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "45")
+	})
+	stream := ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Trailer", "X-Sum, X-More")
+		s := ew.Stream(w, r, middleware.Chat)
+		if r.URL.Path == "/held" {
+			s.HoldFor(time.Hour)
+		}
+		if err := s.Send([]byte("{}")); err != nil {
+			return err
+		}
+		w.Header().Set("X-Sum", "42")
+		w.Header().Set("X-More", "43")
+		w.Header().Set("X-Unannounced", "44")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "45")
+		return s.Done()
+	})
+	for _, c := range []struct {
+		name, path string
+		h          http.Handler
+	}{
+		{"bare", "/", plain},
+		{"Wrap", "/", ew.Wrap(plain)},
+		{"Timeout", "/", ew.Wrap(limit(plain))},
+		{"Stream", "/", ew.Wrap(stream)},
+		{"HoldFor", "/held", ew.Wrap(stream)},
+		{"Timeout and Stream", "/", ew.Wrap(limit(stream))},
+		{"Timeout and HoldFor", "/held", ew.Wrap(limit(stream))},
+	} {
+		for _, http2 := range []bool{false, true} {
+			res, _ := do(t, serve(t, c.h, http2), http.MethodGet, c.path, "")
+			require.Equal(t, 200, res.StatusCode)
+			require.Equal(t, "42", res.Trailer.Get("X-Sum"), "%s http2=%v", c.name, http2)
+			require.Equal(t, "43", res.Trailer.Get("X-More"), "%s http2=%v", c.name, http2)
+			require.Equal(t, "45", res.Trailer.Get("X-Late"), "%s http2=%v", c.name, http2)
+			require.NotContains(t, res.Trailer, "X-Unannounced", "%s http2=%v", c.name, http2)
+			require.NotContains(t, res.Header, "X-Unannounced", "%s http2=%v", c.name, http2)
+		}
+	}
+}
+
 // Nothing to copy is no error.
 func TestCopyOfNothing(t *testing.T) {
 	srv := serve(t, quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader("")) })), false)

@@ -140,7 +140,7 @@ func (s *Stream) Fail(err error) {
 
 // HoldFor sends the 200 after d at the latest, event or not, so that a caller who waits for the header knows that the request is taken. Without
 // it the header waits for the first event however long that takes. A d of 0 or less sends it now. Do not touch the headers
-// afterwards. Only the first call counts.
+// afterwards, but for trailers. Only the first call counts.
 func (s *Stream) HoldFor(d time.Duration) {
 	x := s.x
 	if x == nil {

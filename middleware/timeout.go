@@ -336,7 +336,11 @@ func (x *response) disarm(c *clock) bool {
 	defer x.mu.Unlock()
 	c.stop()
 	x.clock = nil
-	if x.status == 0 && !x.closed && !x.timedOut {
+	switch {
+	case x.timedOut: // the headers may still be in use
+	case x.status != 0:
+		x.publishTrailers()
+	case !x.closed:
 		x.publish()
 	}
 	x.private = nil
