@@ -55,7 +55,8 @@
 //	cause              the error behind it, or the value of the panic
 //	stack              where it panicked
 //
-// Few other records exist. A [Limiter] that failed (ERROR) and a handler that writes a status twice (WARN) cost the caller nothing.
+// Few other records exist. A [Limiter] that failed (ERROR), a handler that writes a status twice (WARN), an [Observer] that panicked and a log handler that did (ERROR, the
+// latter in the records of [slog.Default]) cost the caller nothing.
 //
 // # Answers that have begun
 //

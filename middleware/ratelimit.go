@@ -120,13 +120,9 @@ func (s *RateState) announce(h http.Header) {
 
 // logFailure records that a part of the server failed at no cost to the caller.
 func (ew *ErrorWriter) logFailure(ctx context.Context, msg string, err error) {
-	logger := ew.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
 	attrs := make([]slog.Attr, 0, 2)
 	if id := RequestIDFrom(ctx); id != "" {
 		attrs = append(attrs, slog.String(attrRequestID, id))
 	}
-	logger.LogAttrs(ctx, slog.LevelError, msg, append(attrs, slog.String("cause", causeText(err)))...)
+	ew.record(ctx, slog.LevelError, msg, append(attrs, slog.String("cause", causeText(err)))...)
 }
