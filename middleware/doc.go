@@ -30,7 +30,8 @@
 // limit and an overload unless X-Should-Retry stands there; X-Should-Retry: false where the status would have a client repeat what must not be repeated. That is
 // a row of RetryNever with 408, 409, 429 or 500 and more, such as a spent quota; a row of RetryChanged; a row of RetryOnce when X-Stainless-Retry-Count says that
 // this was the repetition; a row of MaybeExecuted for a request that is neither idempotent nor has an Idempotency-Key; and a wait beyond 60 seconds, which is no
-// header but a sentence in the message. All of it follows from the row of the registry; a handler sets at most [errcodes.Error.RetryAfter].
+// header but a sentence in the message. All of it follows from the row of the registry; a handler sets at most [errcodes.Error.RetryAfter]. Where
+// the text of somebody else's limiter or server is replaced, its Retry-After and its X-Should-Retry: false take the place of that.
 //
 // # Gateways
 //

@@ -296,6 +296,9 @@ func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestCon
 		a = f.ask()
 	}
 	advice := advise(&v.row, wait, a)
+	if v.veto {
+		advice = hint{veto: true, long: v.row.Retry == errcodes.RetryBackoff}
+	}
 	body := v.row.Body(v.public, c.id[0])
 	body.RetryAfter = advice.wait
 	if advice.long {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/errwire/errwire/errcodes"
 )
@@ -20,7 +21,8 @@ import (
 //     started ends the process, here as anywhere.
 //   - An answer with a status of 400 or more in text/plain or text/html is replaced: that of [http.ServeMux] for an unknown path or
 //     method, of [http.Error], of [http.TimeoutHandler]. So is one without a Content-Type, unless its body begins like JSON. The header
-//     Allow is kept, redirects pass, and the text goes to the log alone.
+//     Allow is kept, and so is what Retry-After (seconds or a date) and X-Should-Retry: false say, as far as the answer of such an error may say it; redirects
+//     pass, and the text goes to the log alone.
 //   - The Pattern that a mux sets on the request inside is set on the request outside too, for those who name spans and log lines by route.
 //   - The writer that next sees keeps Flush, Hijack where the server has it, ReadFrom, and everything that [http.ResponseController]
 //     reaches by Unwrap. Server push is not kept.
@@ -102,7 +104,7 @@ func (x *response) settle() {
 	var v verdict
 	switch {
 	case held != 0:
-		v = decideStatus(registry, int(held), thrown)
+		v = decideStatus(registry, int(held), x.Header(), time.Now(), thrown)
 	case open:
 		v = verdict{reg: registry, err: errUnfinished}
 		v.decide(&x.ctx, x.gone())

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/http/httputil"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -197,6 +199,68 @@ func TestShaping(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a limiter of somebody else, or a server behind a reverse proxy, says of the wait is not lost with its text.
+func TestShapingKeepsTheWait(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, c := range []struct {
+		name                string
+		status              int
+		after, retry        string
+		wantAfter, wantVeto string
+		message             string
+	}{
+		{"a wait", 429, "47", "", "47", "", "Retry-After"},
+		{"of a server", 503, "30", "", "30", "", "Retry-After"},
+		{"none", 429, "", "", "1", "", "Retry-After"},
+		{"nonsense", 429, "soon", "", "1", "", "Retry-After"},
+		{"zero", 429, "0", "", "1", "", "Retry-After"},
+		{"a date that has passed", 503, "Fri, 02 Jan 2015 03:04:35 GMT", "", "1", "", "Retry-After"},
+		{"a date", 503, time.Now().Add(40 * time.Second).UTC().Format(http.TimeFormat), "", "40", "", "Retry-After"},
+		{"an hour", 429, "3600", "", "", "false", "Try again in 3600 seconds."},
+		{"a veto", 429, "", "false", "", "false", "The rate limit is reached.\""},
+		{"a veto and a wait", 503, "7", "false", "", "false", "The service is not available just now.\""},
+		{"a wish", 400, "", "true", "", "", ""},
+		{"a wait where none belongs", 404, "7", "", "", "", ""},
+	} {
+		answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if c.after != "" {
+				w.Header().Set("Retry-After", c.after)
+			}
+			if c.retry != "" {
+				w.Header().Set("X-Should-Retry", c.retry)
+			}
+			http.Error(w, "secret", c.status)
+		})
+		behind := serve(t, answer, false)
+		target, err := url.Parse(behind.URL)
+		require.NoError(t, err)
+		for way, h := range map[string]http.Handler{
+			"itself": answer, "Timeout": ew.Timeout(middleware.Timeout{Total: time.Hour})(answer),
+			"inside of another": (&middleware.ErrorWriter{Registry: errcodes.OpenAI(), Logger: slog.New(slog.DiscardHandler)}).Wrap(answer),
+			"proxied":           &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }},
+		} {
+			w := httptest.NewRecorder()
+			ew.Wrap(h).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			require.Equal(t, c.status, w.Code)
+			if after := w.Header()["Retry-After"]; c.name == "a date" {
+				require.Regexp(t, "^(3[0-9]|40)$", after[0], "%s %s", c.name, way)
+			} else {
+				require.Equal(t, c.wantAfter, strings.Join(after, ","), "%s %s", c.name, way)
+			}
+			require.Equal(t, c.wantVeto, strings.Join(w.Header()["X-Should-Retry"], ","), "%s %s", c.name, way)
+			require.Contains(t, w.Body.String(), c.message, "%s %s", c.name, way)
+			require.NotContains(t, w.Body.String(), "secret")
+		}
+	}
+
+	w := httptest.NewRecorder()
+	ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Retry-After", "47") // for an answer that was not given
+		return &errcodes.Error{Code: errcodes.RateLimited}
+	}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, "1", w.Header().Get("Retry-After"))
 }
 
 func TestMuxRedirectsAndRoutesPass(t *testing.T) {

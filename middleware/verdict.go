@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/errwire/errwire/errcodes"
@@ -21,6 +23,7 @@ type verdict struct {
 	err        error
 	undeclared errcodes.Code
 	wait       time.Duration // what somebody other than the handler's *errcodes.Error asks for; 0 for nothing
+	veto       bool          // somebody other than the registry says that the request is not to be sent again
 	gone       bool          // the caller left
 
 	panicked any
@@ -211,10 +214,13 @@ var statusCodes = map[int]errcodes.Code{
 	529:                              errcodes.Overloaded,
 }
 
-// decideStatus judges a bare status that a handler answered with, together with the text that it
-// wrote, which only the log sees.
-func decideStatus(reg *errcodes.Registry, status int, text string) verdict {
-	v := verdict{reg: reg, err: &textError{status: status, text: text}}
+// decideStatus judges a bare status that a handler answered with, together with what its headers say of sending the request again, and with the text that it
+// wrote, which only the log sees. A limiter that is not of this package, or a server behind a reverse proxy, knows best how long to wait.
+func decideStatus(reg *errcodes.Registry, status int, h http.Header, now time.Time, text string) verdict {
+	v := verdict{
+		reg: reg, err: &textError{status: status, text: text},
+		wait: waitIn(h.Get("Retry-After"), now), veto: strings.EqualFold(h.Get("X-Should-Retry"), "false"),
+	}
 	if code, ok := statusCodes[status]; ok {
 		v.row = lookup(reg, code)
 		return v
@@ -232,6 +238,21 @@ func decideStatus(reg *errcodes.Registry, status int, text string) verdict {
 		v.row.Message = phrase + "."
 	}
 	return v
+}
+
+// waitIn returns the wait that a Retry-After states (RFC 9110 section 10.2.3), in seconds or as a date; 0 for none, for a date that has passed and for what is neither.
+func waitIn(after string, now time.Time) time.Duration {
+	if after == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(after, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(math.MaxInt64/time.Second))) * time.Second
+	}
+	date, err := http.ParseTime(after)
+	if err != nil {
+		return 0
+	}
+	return max(0, date.Sub(now))
 }
 
 // textError is an answer in plain text that was replaced.
@@ -273,7 +294,7 @@ type hint struct {
 	wait    time.Duration // as the registry or the handler stated it; 0 for none
 	seconds int           // of the Retry-After header, 1 to 60; 0 for none
 	veto    bool          // X-Should-Retry: false
-	long    bool          // wait is beyond what Retry-After may say
+	long    bool          // there is no Retry-After for the row's message to point at: the wait is too long, or useless
 }
 
 // advise turns a row and what the handler asked for into a hint. Several clients repeat a request by its
@@ -321,7 +342,7 @@ func clientsRepeat(status int) bool {
 		status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 }
 
-// waitSentence returns the message for a wait that no header carries. The rows' own messages point at
+// waitSentence returns the message for a wait that no header carries, 0 for none. The rows' own messages point at
 // Retry-After, so they are replaced; a handler's message is kept and completed.
 func waitSentence(row *errcodes.Entry, public *errcodes.Error, wait time.Duration) string {
 	var s string
@@ -335,7 +356,10 @@ func waitSentence(row *errcodes.Entry, public *errcodes.Error, wait time.Duratio
 	default:
 		s = "The request cannot be served just now."
 	}
-	if n := wholeSeconds(wait); n != 1 {
+	switch n := wholeSeconds(wait); {
+	case n <= 0:
+		return s
+	case n != 1:
 		return s + " Try again in " + strconv.Itoa(n) + " seconds."
 	}
 	return s + " Try again in 1 second."

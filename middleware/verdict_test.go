@@ -248,21 +248,35 @@ func TestLongWaitsAreSaid(t *testing.T) {
 	}
 }
 
+func TestWaitIn(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for after, want := range map[string]time.Duration{
+		"": 0, "0": 0, "47": 47 * time.Second, "3600": time.Hour, "-1": 0, "1.5": 0, "soon": 0, "+7": 0, "0x10": 0,
+		"9223372036": 9223372036 * time.Second, "9223372037": 9223372036 * time.Second, "99999999999999999999": 9223372036 * time.Second,
+		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second, "Fri, 02 Jan 2026 03:04:04 GMT": 0,
+		"Friday, 02-Jan-26 03:04:06 GMT": time.Second, "Fri Jan  2 03:04:07 2026": 2 * time.Second,
+		"Mon, 02 Jan 9999 03:04:35 GMT": 1<<63 - 1,
+	} {
+		require.Equal(t, want, waitIn(after, now), "%q", after)
+	}
+}
+
 func TestDecideStatus(t *testing.T) {
+	now := time.Now()
 	for status, code := range statusCodes {
 		for _, reg := range []*errcodes.Registry{errcodes.Runbase(), errcodes.OpenAI(), errcodes.Problem()} {
-			v := decideStatus(reg, status, "text")
+			v := decideStatus(reg, status, nil, now, "text")
 			require.Equal(t, code, v.row.Code)
 			require.Equal(t, status, v.row.Status)
 		}
 	}
-	v := decideStatus(errcodes.RunInfra(), http.StatusUnsupportedMediaType, "")
+	v := decideStatus(errcodes.RunInfra(), http.StatusUnsupportedMediaType, nil, now, "")
 	require.Equal(t, 400, v.row.Status, "the page puts the content type under 400")
-	v = decideStatus(errcodes.OpenAI(), http.StatusGone, "")
+	v = decideStatus(errcodes.OpenAI(), http.StatusGone, nil, now, "")
 	require.Equal(t, "Gone.", v.row.Message)
 	require.Equal(t, http.StatusGone, v.row.Status)
 	require.Equal(t, errcodes.ClassNotFound, v.row.Class)
-	v = decideStatus(errcodes.OpenAI(), http.StatusNotImplemented, "")
+	v = decideStatus(errcodes.OpenAI(), http.StatusNotImplemented, nil, now, "")
 	require.Equal(t, errcodes.RetryNever, v.row.Retry)
 	require.Equal(t, "server_error", v.row.Type)
 }
