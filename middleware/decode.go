@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -42,10 +43,10 @@ var standardDecoder = sync.OnceValue(func() *Decoder { return new(Decoder) })
 
 // Decode returns the JSON body of r as a T and checks it by the rules of validator/v10 in T's tags. d may be nil.
 //
-// Its errors are *[errcodes.Error] and are meant to be returned from a handler of [ErrorWriter.Handler]. What the caller got wrong is InvalidInput, with Fields listing, up
+// Its errors have an *[errcodes.Error] in their tree and are meant to be returned from a handler of [ErrorWriter.Handler], wrapped or not. What the caller got wrong is InvalidInput, with Fields listing, up
 // to 1,000 of them, every field that is of the wrong kind, or unknown where that is refused; or, if there is none, every field that breaks a rule. Each stands there with its place in JSON names, the rule, and the rule in words; never with its value. The order is that of the body
 // for the first, and for the others that of the fields of T, the items of arrays and the names in maps. Param is the first of them; where the caller chose a name in
-// it, as in a map, the log does not repeat it.
+// it, as in a map, neither the log nor the text of the error repeats it.
 //
 // Values are those that a check in front of the handler sees, which with encoding/json alone they need not be. Names are compared byte by byte, as
 // [ErrorWriter.RequireJSON] does: "Model" is not the field model but an unknown one. Of a field that is given twice the last counts as a whole; nothing of the first is
@@ -275,6 +276,26 @@ func (e *callerNameError) Error() string {
 	return fmt.Sprintf("middleware: the field at fault, inside of %q, has its name from the caller", e.inside)
 }
 
+// coveredError keeps the names that the caller chose out of the text of an error, because whoever wraps, joins or logs an error hands on its text. Only who asks for the
+// *errcodes.Error in it has them, as the answer does.
+type coveredError struct{ told *errcodes.Error }
+
+func (e *coveredError) Error() string { return e.untold().Error() }
+
+func (e *coveredError) Unwrap() error { return e.told }
+
+// LogValue implements slog.LogValuer.
+func (e *coveredError) LogValue() slog.Value { return e.untold().LogValue() }
+
+// untold is the error without those names.
+func (e *coveredError) untold() *errcodes.Error {
+	without := &errcodes.Error{Code: e.told.Code, Err: e.told.Err}
+	if without.Err == nil {
+		without.Param = e.told.Param
+	}
+	return without
+}
+
 // invalidFields is the error for fields, of which there is at least one.
 func invalidFields(wrong []flaw) error {
 	var message strings.Builder
@@ -298,6 +319,11 @@ func invalidFields(wrong []flaw) error {
 	}
 	if wrong[0].theirs {
 		e.Err = &callerNameError{inside: wrong[0].inside}
+	}
+	for i := range wrong {
+		if wrong[i].theirs {
+			return &coveredError{told: e}
+		}
 	}
 	return e
 }

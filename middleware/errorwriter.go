@@ -401,7 +401,9 @@ func (buf *buffer) encode(d errcodes.Dialect, body *errcodes.Body) {
 }
 
 // causeText returns what err says, for the log: bounded, and whatever err does.
-func causeText(err error) (s string) {
+func causeText(err error) string { return bounded(textOf(err)) }
+
+func textOf(err error) (s string) {
 	defer func() {
 		if recover() != nil {
 			s = "the error panicked when asked for its text"
@@ -410,7 +412,7 @@ func causeText(err error) (s string) {
 	if err == nil {
 		return ""
 	}
-	return bounded(err.Error())
+	return err.Error()
 }
 
 // maxCause bounds a cause in a log record, in bytes.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/errwire/errwire/errcodes"
@@ -138,10 +139,28 @@ func (rep *report) log(v *verdict, logger *slog.Logger, level slog.Level) {
 
 // cause returns what the record says beyond the row: the text of the error, but of a bare *errcodes.Error only what it wraps.
 func (v *verdict) cause() string {
-	if e, ok := v.err.(*errcodes.Error); ok && e != nil && e == v.public { //nolint:errorlint // Only this very value.
-		return causeText(e.Err)
+	switch e := v.err.(type) { //nolint:errorlint // Only this very value.
+	case *errcodes.Error:
+		if e != nil && e == v.public {
+			return causeText(e.Err)
+		}
+	case *coveredError:
+		return causeText(e.told.Err)
 	}
-	return causeText(v.err)
+	if v.public == nil || len(v.public.Fields) == 0 {
+		return causeText(v.err)
+	}
+	// Somebody may have taken the error out of its cover and wrapped it again.
+	return bounded(strings.ReplaceAll(textOf(v.err), v.public.Error(), (&coveredError{told: v.public}).Error()))
+}
+
+// callerNamed reports whether Decode found a name that the caller chose in place of the field at fault.
+func (v *verdict) callerNamed() bool {
+	if v.public == nil {
+		return false
+	}
+	_, ok := v.public.Err.(*callerNameError) //nolint:errorlint // Only Decode puts it there.
+	return ok
 }
 
 func panicText(v any) (s string) {
@@ -183,7 +202,7 @@ func (v *verdict) param() string {
 	if v.public == nil || v.public.Param == "" {
 		return v.row.Param
 	}
-	if _, ok := v.public.Err.(*callerNameError); ok { //nolint:errorlint // Only Decode puts it there.
+	if v.callerNamed() {
 		return v.row.Param
 	}
 	return v.public.Param

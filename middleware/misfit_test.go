@@ -289,9 +289,45 @@ func TestDecodeKeepsNamesOutOfTheLog(t *testing.T) {
 	ew := &middleware.ErrorWriter{
 		Registry: errcodes.Problem(), Logger: slog.New(logs), Observer: observerFunc(func(r *middleware.Refusal) { refusals = append(refusals, r) }),
 	}
-	h := ew.Handler(func(_ http.ResponseWriter, r *http.Request) error {
+	decode := func(r *http.Request) error {
 		return second(middleware.Decode[body](r, &middleware.Decoder{DisallowUnknownFields: true}))
-	})
+	}
+	uncovered := func(err error) error {
+		var e *errcodes.Error
+		require.ErrorAs(t, err, &e)
+		return e
+	}
+	for name, way := range map[string]func(error) error{
+		"as it is":                  func(err error) error { return err },
+		"wrapped":                   func(err error) error { return fmt.Errorf("create run: %w", err) },
+		"joined":                    func(err error) error { return errors.Join(errors.New("x"), err) },
+		"a cause":                   func(err error) error { return &errcodes.Error{Code: errcodes.InvalidInput, Err: err} },
+		"text":                      func(err error) error { return fmt.Errorf("%v %+v %q", err, err, err) },
+		"uncovered":                 uncovered,
+		"uncovered and wrapped":     func(err error) error { return fmt.Errorf("create run: %w", uncovered(err)) },
+		"uncovered and wrapped far": func(err error) error { return fmt.Errorf("%s%w", strings.Repeat("x", 4090), uncovered(err)) },
+	} {
+		h := ew.Handler(func(_ http.ResponseWriter, r *http.Request) error { return way(decode(r)) })
+		for _, body := range []string{`{"by":{"x":{"` + secret + `":"x"}},"` + secret + `":7}`, `{"by":7,"` + secret + `":7}`} {
+			logs.clear()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, jsonRequest(body))
+			require.Len(t, logs.all(), 1)
+			require.NotContains(t, fmt.Sprint(logs.all()[0]), "sk-live", name)
+			if name == "text" || name == "a cause" {
+				require.NotContains(t, w.Body.String(), "sk-live", name)
+			} else {
+				require.Contains(t, w.Body.String(), "sk-live", "%s: the caller may read it", name)
+			}
+		}
+	}
+	err := decode(jsonRequest(`{"by":7,"` + secret + `":7}`)) // the first of them has its name from us
+	logs.clear()
+	slog.New(logs).Warn("bad request", "err", err, "wrapped", fmt.Errorf("create run: %w", err))
+	require.NotContains(t, fmt.Sprint(logs.all()), "sk-live", "in a record of the handler's own")
+	require.EqualError(t, err, `invalid_input (param "by")`)
+
+	h := ew.Handler(func(_ http.ResponseWriter, r *http.Request) error { return decode(r) })
 	for given, inside := range map[string]string{
 		`{"` + secret + `":1}`:                      `the field at fault has its name`,
 		`{"headers":{"` + secret + `":1}}`:          `the field at fault, inside of "headers", has its name`,
