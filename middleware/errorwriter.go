@@ -72,6 +72,7 @@ var errNil = errors.New("middleware: WriteError was called with a nil error")
 //     or Unavailable with the wait that the other server asked for, or BadGateway, by its class. Nothing that the other server wrote is told, be there an
 //     *errcodes.Error in its tree or not; to tell something, wrap it in an *errcodes.Error of your own.
 //   - Any other error, nil included, is Internal.
+//   - A read of the body that a deadline ended, [http.Server.ReadTimeout] for one, is RequestTimeout.
 //   - If the caller has left, nothing is written and the log says 499.
 //
 // An answer that has begun is never continued with an error body. If it is an event stream that stands between two events, and its form is known, the error
@@ -89,7 +90,7 @@ func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err er
 	c := requestFrom(ctx)
 	if c != nil && c.response != nil {
 		x := c.response
-		v := verdict{reg: x.registryOf(ew, r), err: err}
+		v := verdict{reg: x.registryOf(ew, r), err: err, slow: x.deaf.Load()}
 		v.decide(ctx, x.gone())
 		x.refuse(ew, w, factsOf(r), &v)
 		return
@@ -100,7 +101,12 @@ func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err er
 	}
 	f := factsOf(r)
 	v := verdict{reg: ew.registryFor(r), err: err}
-	v.decide(ctx, callerGone(ctx))
+	if callerGone(ctx) {
+		v.slow = endedByDeadline(err) // nobody has seen which read failed
+		v.decide(ctx, !v.slow)
+	} else {
+		v.decide(ctx, false)
+	}
 	rep := report{c: c, facts: f, outcome: Unsent}
 	if !v.gone {
 		rep.outcome, rep.sent = Answered, v.row.Status

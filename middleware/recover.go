@@ -41,6 +41,7 @@ func (ew *ErrorWriter) Wrap(next http.Handler) http.Handler {
 		x.hijack.response = x
 		x.ctx.Context, x.ctx.response = r.Context(), x //nolint:fatcontext // One context for each request, not a chain.
 		x.request = r.WithContext(&x.ctx)              //nolint:contextcheck // It is a child of the request's own.
+		x.watch()
 		if outer == nil {
 			x.ctx.assign(&ew.RequestIDs, r, x.start)
 		} else {
@@ -83,6 +84,7 @@ func (x *response) swap(ew *ErrorWriter, reg *errcodes.Registry) (*ErrorWriter, 
 
 var (
 	errUnfinished = errors.New("middleware: the handler returned without Stream.Done or Stream.Fail")
+	errSlow       = errors.New("middleware: the handler returned without an answer after a deadline had ended its read of the body")
 	errLeft       = errors.New("middleware: the handler returned without an answer after the caller had left")
 )
 
@@ -108,6 +110,9 @@ func (x *response) settle() {
 	case open:
 		v = verdict{reg: registry, err: errUnfinished}
 		v.decide(&x.ctx, x.gone())
+	case silent && callerGone(x.ctx.Context) && x.deaf.Load():
+		v = verdict{reg: registry, err: &errcodes.Error{Code: errcodes.RequestTimeout, Err: errSlow}}
+		v.decide(&x.ctx, false)
 	case silent && x.gone():
 		v = verdict{reg: registry, err: errLeft}
 		v.decide(&x.ctx, true)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type response struct {
 	request *http.Request // as handed on
 	start   time.Time
 	hijack  hijackable
+	body    watchedBody
 	deaf    atomic.Bool // a deadline of ours, or of the server, has ended a read
 
 	mu       sync.Mutex
@@ -47,7 +49,7 @@ type response struct {
 	status   int32 // status that was sent, 0 for none
 	tail     [4]byte
 	lines    lines
-	body     bool // something of the body was written
+	wroteAny bool // something of the body was written
 	sse      bool // the answer is an event stream in the clear
 	duplex   bool // the handler reads the body beside the answer
 	closed   bool // nothing more is written
@@ -66,6 +68,34 @@ type text struct {
 
 // hijackable is the same writer where the connection can be taken over, so that a type assertion tells the truth.
 type hijackable struct{ *response }
+
+// watchedBody is the body of a request. net/http takes a read that a deadline has ended for a caller who left, and tells nobody but the reader.
+type watchedBody struct {
+	io.ReadCloser
+
+	x *response
+}
+
+// Read implements io.Reader.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		b.x.deaf.Store(true)
+	}
+	return n, err
+}
+
+// watch puts the body of the request under watch, if it has one that is not in memory.
+func (x *response) watch() {
+	r := x.request
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	if _, ok := r.Body.(*bufferedBody); !ok {
+		x.body = watchedBody{ReadCloser: r.Body, x: x}
+		r.Body = &x.body
+	}
+}
 
 func (x *response) writer() http.ResponseWriter {
 	if _, ok := x.base.(http.Hijacker); ok {
@@ -265,7 +295,7 @@ func (x *response) wrote(p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	x.body = true
+	x.wroteAny = true
 	if x.sse {
 		x.lines.pass(p)
 		if len(p) >= len(x.tail) {
@@ -325,7 +355,7 @@ func (l *lines) form() (Form, bool) {
 
 // betweenEvents reports whether the body of an event stream ends with a whole event, so that another can follow.
 func (x *response) betweenEvents() bool {
-	if !x.body {
+	if !x.wroteAny {
 		return true
 	}
 	last := string(x.tail[:])
@@ -358,7 +388,7 @@ func (x *response) ReadFrom(src io.Reader) (n int64, err error) {
 	rest, err = rf.ReadFrom(src)
 	if rest > 0 {
 		x.mu.Lock()
-		x.body = true
+		x.wroteAny = true
 		x.mu.Unlock()
 	}
 	return n + rest, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type verdict struct {
 	undeclared errcodes.Code
 	wait       time.Duration // what somebody other than the handler's *errcodes.Error asks for; 0 for nothing
 	veto       bool          // somebody other than the registry says that the request is not to be sent again
+	slow       bool          // a deadline has ended a read of the body
 	gone       bool          // the caller left
 
 	panicked any
@@ -38,7 +40,7 @@ func (v *verdict) decide(ctx context.Context, gone bool) {
 		return
 	}
 	err := v.err
-	found := inspect(ctx, err)
+	found := inspect(ctx, err, v.slow)
 	v.wait = found.wait
 	if v.public = found.public; v.public != nil && !carries(err, v.public) {
 		v.err = fmt.Errorf("%w: %w", err, v.public) // the context's error does not say why it ended
@@ -59,7 +61,7 @@ type finding struct {
 
 // inspect finds the condition behind err, and what the caller may read of it. The methods of an error are anybody's code, and those of a
 // nil pointer in an error panic as a rule.
-func inspect(ctx context.Context, err error) (found finding) {
+func inspect(ctx context.Context, err error, slow bool) (found finding) {
 	if e, ok := err.(*errcodes.Error); ok && e != nil && e.Code != "" { //nolint:errorlint // The common case without a walk; the walk is next.
 		return finding{code: e.Code, public: e}
 	}
@@ -70,7 +72,7 @@ func inspect(ctx context.Context, err error) (found finding) {
 	}()
 	public, behind := walk(err)
 	if public == nil {
-		return foreign(ctx, err, behind)
+		return foreign(ctx, err, behind, slow)
 	}
 	return declared(public)
 }
@@ -136,6 +138,12 @@ func walk(err error) (public *errcodes.Error, behind upstream) {
 	return nil, behind
 }
 
+// endedByDeadline reports whether err is that of a read or a write that a deadline ended.
+func endedByDeadline(err error) (ended bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // publicError returns what walk finds for the caller, nil for nothing.
 func publicError(err error) *errcodes.Error {
 	public, _ := walk(err)
@@ -143,7 +151,7 @@ func publicError(err error) *errcodes.Error {
 }
 
 // foreign finds the condition behind an error that is not this library's.
-func foreign(ctx context.Context, err error, behind upstream) finding {
+func foreign(ctx context.Context, err error, behind upstream, slow bool) finding {
 	canceled, late := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
 	if (canceled || late) && ctx.Err() != nil {
 		// The context knows better than its error why it ended.
@@ -160,6 +168,9 @@ func foreign(ctx context.Context, err error, behind upstream) finding {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return finding{code: errcodes.BodyTooLarge}
+	}
+	if slow && (errors.Is(err, os.ErrDeadlineExceeded) || canceled && callerGone(ctx)) {
+		return finding{code: errcodes.RequestTimeout}
 	}
 	if behind != nil {
 		return relayed(behind.Upstream())
