@@ -199,10 +199,15 @@ func (p *relayedPanic) String() string { return fmt.Sprintf("%v\n\n%s", p.value,
 
 func (g *guest) run(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	defer close(g.done)
+	returned := false
 	defer func() {
 		value := recover()
 		if value == nil {
-			return
+			if returned {
+				return
+			}
+			// runtime.Goexit. Without a Timeout it ends the goroutine of the connection, and with it the connection.
+			value = http.ErrAbortHandler
 		}
 		stack := debug.Stack()
 		g.mu.Lock()
@@ -216,6 +221,7 @@ func (g *guest) run(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	next.ServeHTTP(w, r)
+	returned = true
 }
 
 func (g *guest) writer() http.ResponseWriter {

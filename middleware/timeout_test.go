@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -235,6 +236,25 @@ func TestTimeout(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A handler that ends its goroutine has not finished its answer.
+func TestTimeoutOfHandlerThatExits(t *testing.T) {
+	for _, begin := range []string{"", "half"} {
+		for _, http2 := range []bool{false, true} {
+			ew := quiet(errcodes.OpenAI())
+			srv := serve(t, ew.Timeout(middleware.Timeout{Total: time.Hour})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, begin)
+				runtime.Goexit()
+			})), http2)
+			res, err := srv.Client().Get(srv.URL)
+			if err == nil {
+				_, err = io.ReadAll(res.Body)
+				_ = res.Body.Close()
+			}
+			require.Error(t, err, "%q http2=%v", begin, http2)
+		}
 	}
 }
 
