@@ -15,6 +15,7 @@ import (
 // Wrap returns next inside of the outermost shell: every request gets its id, the answer is tracked, a panic becomes
 // an error, and answers in plain text become errors of the registry.
 //
+//   - The X-Request-Id of every answer is the id in the log, and the only one: what a handler puts there is replaced, so is what a reverse proxy adds.
 //   - A panic before the first byte is answered as Internal; its value and stack go to the log and nowhere else. After the first byte
 //     it ends the answer as [ErrorWriter.WriteError] does: a recovered panic must not look like a short success.
 //     [http.ErrAbortHandler] is raised again untouched, with nothing written. A panic in a goroutine that the handler
@@ -128,6 +129,9 @@ func (x *response) finish() {
 		x.settle()
 		x.mu.Lock()
 		x.publishTrailers()
+		if x.status == 0 {
+			x.sign(x.base.Header()) // net/http sends them with a 200
+		}
 		x.mu.Unlock()
 		x.breakOff()
 	}

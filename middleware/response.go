@@ -57,6 +57,7 @@ type response struct {
 	abort    bool // the connection has to break
 	hijacked bool
 	refused  bool // Observer and log know
+	rated    bool // LimitRate has said where the key stands
 	over     bool // the handler has returned and left nothing to do; not guarded, for the goroutine of the request alone
 }
 
@@ -235,11 +236,30 @@ func (x *response) commit(status int) {
 
 // send sends what base's header map holds.
 func (x *response) send(status int) {
-	x.sse = isEventStream(x.base.Header()) // as it is here: whoever compresses outside adds a header of its own
+	h := x.base.Header()
+	x.sign(h)
+	x.sse = isEventStream(h) // as it is here: whoever compresses outside adds a header of its own
 	x.base.WriteHeader(status)
 	x.held, x.status = 0, int32(status)
 	if x.clock != nil {
 		x.clock.began()
+	}
+}
+
+// sign keeps the id of the answer that of the log, and the limits those of this server: a reverse proxy adds those of the server behind it.
+func (x *response) sign(h http.Header) {
+	if id := h[headerRequestID]; len(id) != 1 || id[0] != x.ctx.id[0] {
+		h[headerRequestID] = x.ctx.id[:]
+	}
+	if len(h[headerRequestIDShort]) > 1 {
+		h[headerRequestIDShort] = x.ctx.id[:]
+	}
+	if x.rated {
+		for _, k := range rateHeaders {
+			if values := h[k]; len(values) > 1 {
+				h[k] = values[:1:1]
+			}
+		}
 	}
 }
 

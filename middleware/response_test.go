@@ -587,3 +587,64 @@ func TestWritesAfterTheEndFail(t *testing.T) {
 	_, _, err = http.NewResponseController(late).Hijack()
 	require.Error(t, err)
 }
+
+// A server behind a reverse proxy has ids and limits of its own. The caller gets those of the server that it talks to.
+func TestRequestIDBehindProxy(t *testing.T) {
+	for _, status := range []int{200, 404} {
+		behind := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for _, k := range []string{"X-Request-Id", "Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
+				w.Header().Set(k, "7777")
+			}
+			w.WriteHeader(status)
+		}), false)
+		target, err := url.Parse(behind.URL)
+		require.NoError(t, err)
+		logs := newRecords()
+		for _, short := range []bool{false, true} {
+			for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+				ew := &middleware.ErrorWriter{RequestIDs: middleware.RequestIDs{Short: short}, Logger: slog.New(logs)}
+				rate := ew.LimitRate(middleware.RateRules{Limiter: &middleware.LocalLimiter{Quota: middleware.Quota{Requests: 10}}})
+				proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+				srv := serve(t, ew.Wrap(ew.Timeout(limits)(rate(proxy))), false)
+				logs.clear()
+				res, _ := do(t, srv, http.MethodGet, "/", "", "Authorization", "Bearer k")
+				require.Equal(t, status, res.StatusCode)
+				ids := res.Header["X-Request-Id"]
+				require.Len(t, ids, 1)
+				require.Regexp(t, requestIDForm, ids[0])
+				if status == 404 {
+					require.Equal(t, ids[0], logs.next(t)[0]["request_id"])
+				}
+				if short {
+					require.Equal(t, ids, res.Header["Request-Id"])
+				}
+				require.Equal(t, []string{"10"}, res.Header["X-Ratelimit-Limit"])
+				require.Equal(t, []string{"9"}, res.Header["X-Ratelimit-Remaining"])
+				require.Len(t, res.Header["X-Ratelimit-Reset"], 1)
+
+				free := serve(t, ew.Wrap(ew.Timeout(limits)(proxy)), false)
+				res, _ = do(t, free, http.MethodGet, "/", "")
+				require.Equal(t, []string{"7777"}, res.Header["X-Ratelimit-Limit"], "nobody here counts")
+				require.Len(t, res.Header["X-Request-Id"], 1)
+				require.Regexp(t, requestIDForm, res.Header["X-Request-Id"][0])
+			}
+		}
+	}
+}
+
+// Nor can a handler give the answer another id, or none.
+func TestRequestIDStays(t *testing.T) {
+	for _, path := range []string{"/written", "/empty"} {
+		w := httptest.NewRecorder()
+		quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Request-Id", "mine")
+			if path == "/empty" {
+				w.Header().Del("X-Request-Id")
+				return
+			}
+			_, _ = io.WriteString(w, "x")
+		})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		require.Len(t, w.Header()["X-Request-Id"], 1)
+		require.Regexp(t, requestIDForm, w.Header().Get("X-Request-Id"))
+	}
+}
