@@ -81,7 +81,8 @@ var errNil = errors.New("middleware: WriteError was called with a nil error")
 // before the first event, and after comments and other lines without an event:, it is not known. Whether the answer has
 // begun is known only inside of [ErrorWriter.Wrap]; elsewhere WriteError takes it that nothing was written yet.
 //
-// Nothing that is written to w afterwards reaches the caller.
+// Nothing that is written to w afterwards reaches the caller; of a writer that somebody has put around that of Wrap this holds as long as it hands on what it gets
+// as it is. One that encodes the answer decides itself what becomes of what follows, so do not write after an error.
 func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		err = errNil
@@ -230,13 +231,18 @@ func (x *response) answer(ew *ErrorWriter, w http.ResponseWriter, rep *report, v
 		rep.outcome, rep.sent, x.closed = Answered, v.row.Status, true
 	default:
 		// Somebody wrapped the writer and wants to see what passes. Whatever stands between decides when it writes, so
-		// the response stays open; the Content-Length bounds it.
+		// the response stays open, as far as the Content-Length if that arrives.
+		x.relaying = true
+		passed := -x.passed
 		rep.outcome, rep.sent = Answered, v.row.Status
 		func() {
 			x.mu.Unlock()
 			defer x.mu.Lock()
 			rep.hint = ew.write(w, w.Header(), &x.ctx, &rep.facts, v)
 		}()
+		if passed += x.passed; passed > 0 && passed == rep.size {
+			x.closed = true // it hands on at once what it gets, and has taken the Content-Length off
+		}
 	}
 	if x.stream != nil {
 		x.stream.stop()
@@ -330,6 +336,7 @@ func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestCon
 	if v.row.Status == http.StatusUnauthorized && len(h["Www-Authenticate"]) == 0 {
 		h["Www-Authenticate"] = valueBearer
 	}
+	advice.size = len(buf.b)
 	w.WriteHeader(v.row.Status)
 	if !f.head {
 		_, _ = w.Write(buf.b) // the caller may have left meanwhile; there is nobody to tell

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,9 +48,13 @@ type response struct {
 	text     *text // what is thrown away of a held answer
 	held     int32 // status that waits for the first byte of its body, 0 for none
 	status   int32 // status that was sent, 0 for none
+	passed   int   // bytes of the body, but for those that went by ReadFrom
+	room     int   // of an error whose length is known, what is still to come of it
 	tail     [4]byte
 	lines    lines
 	wroteAny bool // something of the body was written
+	relaying bool // somebody else's writer hands on an error of ours
+	bounded  bool // room bounds the body
 	sse      bool // the answer is an event stream in the clear
 	duplex   bool // the handler reads the body beside the answer
 	closed   bool // nothing more is written
@@ -239,6 +244,10 @@ func (x *response) send(status int) {
 	h := x.base.Header()
 	x.sign(h)
 	x.sse = isEventStream(h) // as it is here: whoever compresses outside adds a header of its own
+	if x.relaying && len(h["Content-Length"]) == 1 && len(h["Content-Encoding"]) == 0 {
+		n, err := strconv.Atoi(h["Content-Length"][0])
+		x.room, x.bounded = n, err == nil
+	}
 	x.base.WriteHeader(status)
 	x.held, x.status = 0, int32(status)
 	if x.clock != nil {
@@ -289,10 +298,20 @@ func (x *response) write(p []byte) (int, error) {
 			return len(p), nil
 		}
 	}
-	n, err := x.base.Write(p)
-	x.wrote(p[:max(0, min(n, len(p)))])
+	kept := p
+	if x.bounded && !x.hijacked && len(p) >= x.room {
+		kept = p[:x.room] // what follows is of a handler that has gone on after its error
+		x.closed = true
+	}
+	n, err := x.base.Write(kept)
+	n = max(0, min(n, len(kept)))
+	x.wrote(kept[:n])
+	x.room -= n
 	if x.clock != nil {
 		x.clock.touched()
+	}
+	if err == nil && n == len(kept) {
+		n = len(p)
 	}
 	return n, err
 }
@@ -316,6 +335,7 @@ func (x *response) wrote(p []byte) {
 		return
 	}
 	x.wroteAny = true
+	x.passed += len(p)
 	if x.sse {
 		x.lines.pass(p)
 		if len(p) >= len(x.tail) {
@@ -421,7 +441,7 @@ const firstCopied = 512
 func (x *response) passes() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.status != 0 && !x.closed && !x.hijacked && x.clock == nil && x.stream == nil && !x.sse
+	return x.status != 0 && !x.bounded && !x.closed && !x.hijacked && x.clock == nil && x.stream == nil && !x.sse
 }
 
 // FlushError sends what is buffered. It fails with an error that is errors.ErrUnsupported where the server cannot flush.

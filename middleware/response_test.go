@@ -509,6 +509,70 @@ func TestWrapperBetween(t *testing.T) {
 	require.Equal(t, "half", w.Body.String())
 }
 
+// wrappers are writers that somebody puts between Wrap and the handler.
+type (
+	counted  struct{ http.ResponseWriter }
+	unsized  struct{ http.ResponseWriter }
+	buffered struct {
+		http.ResponseWriter
+
+		status int
+		b      bytes.Buffer
+	}
+)
+
+func (w counted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w unsized) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *buffered) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+func (w *buffered) Write(p []byte) (int, error) { return w.b.Write(p) }
+
+func (w *buffered) done() {
+	w.ResponseWriter.WriteHeader(w.status)
+	_, _ = w.ResponseWriter.Write(w.b.Bytes())
+}
+
+// A handler that forgets to return after its error adds nothing to it, whoever stands between.
+func TestWritesAfterAnErrorAreDropped(t *testing.T) {
+	ew := quiet(errcodes.Runbase())
+	forget := func(w http.ResponseWriter, r *http.Request) {
+		ew.WriteError(w, r, &errcodes.Error{Code: errcodes.RunNotFound})
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, `{"id":"secret"}`)
+		_, _ = io.Copy(w, onlyReader(`{"id":"secret"}`))
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"nobody":  forget,
+		"counted": func(w http.ResponseWriter, r *http.Request) { forget(counted{w}, r) },
+		"unsized": func(w http.ResponseWriter, r *http.Request) { forget(unsized{w}, r) },
+		"two":     func(w http.ResponseWriter, r *http.Request) { forget(counted{counted{w}}, r) },
+		"buffered": func(w http.ResponseWriter, r *http.Request) {
+			b := &buffered{ResponseWriter: w}
+			forget(b, r)
+			b.done()
+		},
+	} {
+		for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+			for _, http2 := range []bool{false, true} {
+				res, body := do(t, serve(t, ew.Wrap(ew.Timeout(limits)(h)), http2), http.MethodGet, "/", "")
+				require.Equal(t, 404, res.StatusCode, name)
+				require.NotContains(t, body, "secret", "%s http2=%v", name, http2)
+				got, err := errcodes.Runbase().Dialect().Decode([]byte(body))
+				require.NoError(t, err)
+				require.NotEmpty(t, got.Message)
+			}
+		}
+	}
+}
+
 // An event stream of the handler's own takes an error where its reader will find it, whatever the registry speaks elsewhere.
 func TestEventBoundaries(t *testing.T) {
 	const none, chat, messages = "", "data: {\"error\":{", "event: error\ndata: {\"type\":\"error\""

@@ -305,6 +305,7 @@ type hint struct {
 	wait    time.Duration // as the registry or the handler stated it; 0 for none
 	seconds int           // of the Retry-After header, 1 to 60; 0 for none
 	veto    bool          // X-Should-Retry: false
+	size    int           // of the body
 	long    bool          // there is no Retry-After for the row's message to point at: the wait is too long, or useless
 }
 
