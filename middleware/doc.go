@@ -21,6 +21,8 @@
 //	Handler           model, balance, and the work
 //
 // Compression belongs outside of Wrap. A middleware that buffers or encodes the answer inside of it hides from Wrap what was sent.
+// What observes the answer belongs outside of Wrap as well, an access log or a counter of bytes: inside of it, the events of a [Stream] and what a [Timeout] answers
+// go past its writer, because timers write them too and nobody else's writer is made for that. The route is known outside all the same, see [ErrorWriter.Wrap].
 // CORS belongs outside of Authenticate, which lets preflights pass all the same; browsers may read only the headers that
 // Access-Control-Expose-Headers names: X-Request-Id, Retry-After, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset.
 //

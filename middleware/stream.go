@@ -72,6 +72,8 @@ var (
 //
 // It must run inside of [ErrorWriter.Wrap] or [ErrorWriter.Handler]; elsewhere every method of the Stream fails and nothing is written. There is one
 // Stream for each request: a second call returns the first.
+//
+// Events go to the writer that Wrap was given. A writer that somebody has put around w inside of Wrap, as to count or to log, does not see them: put it outside of Wrap.
 func (ew *ErrorWriter) Stream(w http.ResponseWriter, r *http.Request, form Form) *Stream {
 	x := responseFrom(r.Context())
 	s := &Stream{x: x, ew: ew, form: form, w: w, r: r}

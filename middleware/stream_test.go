@@ -318,6 +318,52 @@ func TestStreamErrorEventOfEveryRow(t *testing.T) {
 	}
 }
 
+// tallied is the writer of an access log.
+type tallied struct {
+	http.ResponseWriter
+
+	status, n int
+}
+
+func (w *tallied) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *tallied) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.n += n
+	return n, err
+}
+
+func (w *tallied) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// An access log that stands outside of Wrap sees every byte, those of timers too.
+func TestStreamIsSeenOutsideOfWrap(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, end := range []error{nil, errKilled} {
+		for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+			h := ew.Wrap(ew.Timeout(limits)(ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+				s := ew.Stream(w, r, middleware.Chat)
+				s.HoldFor(0)
+				if err := s.Send([]byte("{}")); err != nil {
+					return err
+				}
+				if end != nil {
+					return end
+				}
+				return s.Done()
+			})))
+			w := httptest.NewRecorder()
+			seen := &tallied{ResponseWriter: w}
+			h.ServeHTTP(seen, httptest.NewRequest(http.MethodGet, "/", nil))
+			require.Equal(t, 200, seen.status)
+			require.Equal(t, w.Body.Len(), seen.n)
+			require.True(t, strings.HasPrefix(w.Body.String(), "data: {}\n\ndata: "))
+		}
+	}
+}
+
 func TestStreamHeaders(t *testing.T) {
 	ew := quiet(errcodes.OpenAI())
 	w := httptest.NewRecorder()
