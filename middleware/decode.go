@@ -53,8 +53,8 @@ var standardDecoder = sync.OnceValue(func() *Decoder { return new(Decoder) })
 // left in structs, maps and slices. An array of a fixed length takes exactly as many items.
 //
 // A T that is not read from an object, a rule that does not exist, one on a field that is not read from JSON, and one that does not suit the kind of its
-// field are mistakes of the server, and so an error that is written as Internal, with the cause in the log. Note that in a field of type any the caller
-// chooses the kind. What validator finds wrong it reports whole before Decode chooses, at some 200 bytes for each item and more for each level: put rules such as max
+// field are mistakes of the server, and so an error that is written as Internal, with the cause in the log. In a field of type any the caller
+// chooses the kind, and one that the rule does not suit is InvalidInput. What validator finds wrong it reports whole before Decode chooses, at some 200 bytes for each item and more for each level: put rules such as max
 // before dive, and bound [JSONRules.Depth] where T is recursive.
 //
 // Behind RequireJSON the body is read from memory and may be read again. Elsewhere Decode reads and checks it as RequireJSON with the zero [JSONRules] does; where
@@ -161,9 +161,12 @@ func (d *Decoder) check(ctx context.Context, v reflect.Value) (err error) {
 		v = v.Elem()
 	}
 	defer func() {
-		// The library panics when a tag is wrong.
+		// The library panics when a tag is wrong, and when it does not suit the kind of a value.
 		if value := recover(); value != nil {
-			err = fmt.Errorf("middleware: validate %s: %s", v.Type(), panicText(value))
+			text := panicText(value)
+			if err = unsuited(v, text); err == nil {
+				err = fmt.Errorf("middleware: validate %s: %s", v.Type(), text)
+			}
 		}
 	}()
 	d.once.Do(func() {
@@ -195,6 +198,70 @@ func (d *Decoder) check(ctx context.Context, v reflect.Value) (err error) {
 		return nil
 	}
 	return d.explain(broken, v, name)
+}
+
+// unsuited is the error for a caller who has put into a field of type any what the rule for that field takes no interest in, nil if the panic of validator with this text
+// was not brought about by that.
+func unsuited(v reflect.Value, text string) error {
+	suspect := func(held reflect.Value) bool { return held.Kind() != reflect.Slice && held.Kind() != reflect.Map }
+	if kind, ok := strings.CutPrefix(text, "Bad field type "); ok {
+		kind, _, _ = strings.Cut(kind, ":")
+		suspect = func(held reflect.Value) bool { return held.Type().String() == kind }
+	} else if !strings.HasPrefix(text, "dive error!") {
+		return nil
+	}
+	rest, ok := heldByAny(v, "", suspect, false)
+	if !ok {
+		return nil
+	}
+	at, _, _ := locate(rest, v)
+	if at.internal {
+		return nil
+	}
+	return invalidFields([]flaw{at.fails("type", "must be of another type")})
+}
+
+// heldByAny returns, as validator spells it, the way to the first field of type any that is a suspect, or that holds one.
+func heldByAny(v reflect.Value, way string, suspect func(reflect.Value) bool, inside bool) (string, bool) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return heldByAny(v.Elem(), way, suspect, inside)
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			return heldByAny(v.Elem(), way, suspect, true)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() || f.Anonymous {
+				if found, ok := heldByAny(v.Field(i), way+"."+f.Name, suspect, false); ok {
+					return found, true
+				}
+			}
+		}
+		return "", false
+	default:
+	}
+	if inside && suspect(v) {
+		return way, true
+	}
+	switch v.Kind() {
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if found, ok := heldByAny(v.Index(i), fmt.Sprintf("%s[%d]", way, i), suspect, inside); ok {
+				return found, true
+			}
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			if found, ok := heldByAny(v.MapIndex(key), fmt.Sprintf("%s[%v]", way, key), suspect, inside); ok {
+				return found, true
+			}
+		}
+	default:
+	}
+	return "", false
 }
 
 // wayToStructs returns the tag that leads to the structs in a t, if there are any.

@@ -250,6 +250,38 @@ func TestDecodeOfRequiredEmbeddedStruct(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// In a field of type any the caller chooses the kind, and cannot make the server fail by it.
+func TestDecodeOfKindsThatTheRuleDoesNotSuit(t *testing.T) {
+	type inner struct {
+		Stop any `json:"stop" validate:"omitempty,max=4"`
+	}
+	type body struct {
+		inner
+
+		Many []inner        `json:"many" validate:"dive"`
+		List any            `json:"list" validate:"omitempty,dive,max=4"`
+		Map  map[string]any `json:"map"  validate:"dive,max=4"`
+	}
+	for given, want := range map[string]string{
+		`{"stop":true}`:                         "/stop stop type: The field stop must be of another type.",
+		`{"many":[{"stop":"x"},{"stop":true}]}`: "/many/1/stop many[1].stop type: The field many[1].stop must be of another type.",
+		`{"list":7}`:                            "/list list type: The field list must be of another type.",
+		`{"list":["x",false]}`:                  "/list/1 list[1] type: The field list[1] must be of another type.",
+		`{"map":{"a":"x","b":true}}`:            "/map/b map.b type: The field map.b must be of another type.",
+	} {
+		_, err := decodeInto[body](t, nil, given)
+		requireFields(t, err, want)
+	}
+	_, err := decodeInto[body](t, nil, `{"stop":"x","list":[1,"x"],"map":{"a":1}}`)
+	require.NoError(t, err)
+
+	_, err = decodeInto[struct {
+		A bool `json:"a" validate:"max=4"`
+		B any  `json:"b"`
+	}](t, nil, `{"a":true,"b":"x"}`)
+	require.Equal(t, errcodes.Internal, errcodes.CodeOf(err), "the rule is the server's mistake")
+}
+
 // What is wrong with a tag is wrong for each request, and every one is answered.
 func TestDecodeOutlivesWrongTags(t *testing.T) {
 	type body struct {
