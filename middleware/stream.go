@@ -137,6 +137,12 @@ func (s *Stream) Fail(err error) {
 	if s.x == nil || err == nil {
 		return
 	}
+	s.x.mu.Lock()
+	ended := s.terminal || s.x.refused
+	s.x.mu.Unlock()
+	if ended {
+		return
+	}
 	s.ew.WriteError(s.w, s.r, err)
 }
 

@@ -401,6 +401,32 @@ func TestStreamEnds(t *testing.T) {
 		w := run(middleware.Chat, func(s *middleware.Stream) error { return s.Done() })
 		require.Equal(t, "data: [DONE]\n\n", w.Body.String())
 	})
+	t.Run("failed after the end", func(t *testing.T) {
+		logs := newRecords()
+		told := 0
+		ew := &middleware.ErrorWriter{
+			Registry: errcodes.OpenAI(), Logger: slog.New(logs), Observer: observerFunc(func(*middleware.Refusal) { told++ }),
+		}
+		for _, end := range []func(s *middleware.Stream){
+			func(s *middleware.Stream) { require.NoError(t, s.Done()) },
+			func(s *middleware.Stream) { s.Fail(errKilled) },
+		} {
+			logs.clear()
+			told = 0
+			before := 0
+			w := httptest.NewRecorder()
+			ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+				s := ew.Stream(w, r, middleware.Chat)
+				require.NoError(t, s.Send([]byte("{}")))
+				end(s)
+				before = len(logs.all())
+				s.Fail(errKilled)
+				return nil
+			}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			require.Len(t, logs.all(), before)
+			require.Equal(t, before, told)
+		}
+	})
 	t.Run("done twice", func(t *testing.T) {
 		w := run(middleware.Chat, func(s *middleware.Stream) error { return errors.Join(s.Done(), s.Done()) })
 		require.Equal(t, "data: [DONE]\n\n", w.Body.String())
