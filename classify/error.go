@@ -208,6 +208,15 @@ func (e *Error) Is(target error) bool {
 	return target == context.DeadlineExceeded && e.Stop == StopDeadline
 }
 
+// Upstream returns the class of the last failure, and how long it is until RetryAt, 0 for none. A server that returns e from a handler of package middleware is asked for it there: e is
+// the answer to a call that the server made, so its own callers learn that a server behind it failed, and nothing that stands in e.
+func (e *Error) Upstream() (class errcodes.Class, wait time.Duration) {
+	if !e.RetryAt.IsZero() {
+		wait = max(0, time.Until(e.RetryAt))
+	}
+	return e.Decision.Class, wait
+}
+
 // ErrorType returns the class in snake_case: a value of low cardinality for the attribute error.type.
 func (e *Error) ErrorType() string { return e.Decision.Class.String() }
 

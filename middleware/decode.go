@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -42,18 +43,18 @@ var standardDecoder = sync.OnceValue(func() *Decoder { return new(Decoder) })
 
 // Decode returns the JSON body of r as a T and checks it by the rules of validator/v10 in T's tags. d may be nil.
 //
-// Its errors are *[errcodes.Error] and are meant to be returned from a handler of [ErrorWriter.Handler]. What the caller got wrong is InvalidInput, with Fields listing, up
+// Its errors have an *[errcodes.Error] in their tree and are meant to be returned from a handler of [ErrorWriter.Handler], wrapped or not. What the caller got wrong is InvalidInput, with Fields listing, up
 // to 1,000 of them, every field that is of the wrong kind, or unknown where that is refused; or, if there is none, every field that breaks a rule. Each stands there with its place in JSON names, the rule, and the rule in words; never with its value. The order is that of the body
 // for the first, and for the others that of the fields of T, the items of arrays and the names in maps. Param is the first of them; where the caller chose a name in
-// it, as in a map, the log does not repeat it.
+// it, as in a map, neither the log nor the text of the error repeats it.
 //
 // Values are those that a check in front of the handler sees, which with encoding/json alone they need not be. Names are compared byte by byte, as
 // [ErrorWriter.RequireJSON] does: "Model" is not the field model but an unknown one. Of a field that is given twice the last counts as a whole; nothing of the first is
 // left in structs, maps and slices. An array of a fixed length takes exactly as many items.
 //
 // A T that is not read from an object, a rule that does not exist, one on a field that is not read from JSON, and one that does not suit the kind of its
-// field are mistakes of the server, and so an error that is written as Internal, with the cause in the log. Note that in a field of type any the caller
-// chooses the kind. What validator finds wrong it reports whole before Decode chooses, at some 200 bytes for each item and more for each level: put rules such as max
+// field are mistakes of the server, and so an error that is written as Internal, with the cause in the log. In a field of type any the caller
+// chooses the kind, and one that the rule does not suit is InvalidInput. What validator finds wrong it reports whole before Decode chooses, at some 200 bytes for each item and more for each level: put rules such as max
 // before dive, and bound [JSONRules.Depth] where T is recursive.
 //
 // Behind RequireJSON the body is read from memory and may be read again. Elsewhere Decode reads and checks it as RequireJSON with the zero [JSONRules] does; where
@@ -160,9 +161,12 @@ func (d *Decoder) check(ctx context.Context, v reflect.Value) (err error) {
 		v = v.Elem()
 	}
 	defer func() {
-		// The library panics when a tag is wrong.
+		// The library panics when a tag is wrong, and when it does not suit the kind of a value.
 		if value := recover(); value != nil {
-			err = fmt.Errorf("middleware: validate %s: %s", v.Type(), panicText(value))
+			text := panicText(value)
+			if err = unsuited(v, text); err == nil {
+				err = fmt.Errorf("middleware: validate %s: %s", v.Type(), text)
+			}
 		}
 	}()
 	d.once.Do(func() {
@@ -194,6 +198,70 @@ func (d *Decoder) check(ctx context.Context, v reflect.Value) (err error) {
 		return nil
 	}
 	return d.explain(broken, v, name)
+}
+
+// unsuited is the error for a caller who has put into a field of type any what the rule for that field takes no interest in, nil if the panic of validator with this text
+// was not brought about by that.
+func unsuited(v reflect.Value, text string) error {
+	suspect := func(held reflect.Value) bool { return held.Kind() != reflect.Slice && held.Kind() != reflect.Map }
+	if kind, ok := strings.CutPrefix(text, "Bad field type "); ok {
+		kind, _, _ = strings.Cut(kind, ":")
+		suspect = func(held reflect.Value) bool { return held.Type().String() == kind }
+	} else if !strings.HasPrefix(text, "dive error!") {
+		return nil
+	}
+	rest, ok := heldByAny(v, "", suspect, false)
+	if !ok {
+		return nil
+	}
+	at, _, _ := locate(rest, v)
+	if at.internal {
+		return nil
+	}
+	return invalidFields([]flaw{at.fails("type", "must be of another type")})
+}
+
+// heldByAny returns, as validator spells it, the way to the first field of type any that is a suspect, or that holds one.
+func heldByAny(v reflect.Value, way string, suspect func(reflect.Value) bool, inside bool) (string, bool) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return heldByAny(v.Elem(), way, suspect, inside)
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			return heldByAny(v.Elem(), way, suspect, true)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() || f.Anonymous {
+				if found, ok := heldByAny(v.Field(i), way+"."+f.Name, suspect, false); ok {
+					return found, true
+				}
+			}
+		}
+		return "", false
+	default:
+	}
+	if inside && suspect(v) {
+		return way, true
+	}
+	switch v.Kind() {
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if found, ok := heldByAny(v.Index(i), fmt.Sprintf("%s[%d]", way, i), suspect, inside); ok {
+				return found, true
+			}
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			if found, ok := heldByAny(v.MapIndex(key), fmt.Sprintf("%s[%v]", way, key), suspect, inside); ok {
+				return found, true
+			}
+		}
+	default:
+	}
+	return "", false
 }
 
 // wayToStructs returns the tag that leads to the structs in a t, if there are any.
@@ -275,6 +343,26 @@ func (e *callerNameError) Error() string {
 	return fmt.Sprintf("middleware: the field at fault, inside of %q, has its name from the caller", e.inside)
 }
 
+// coveredError keeps the names that the caller chose out of the text of an error, because whoever wraps, joins or logs an error hands on its text. Only who asks for the
+// *errcodes.Error in it has them, as the answer does.
+type coveredError struct{ told *errcodes.Error }
+
+func (e *coveredError) Error() string { return e.untold().Error() }
+
+func (e *coveredError) Unwrap() error { return e.told }
+
+// LogValue implements slog.LogValuer.
+func (e *coveredError) LogValue() slog.Value { return e.untold().LogValue() }
+
+// untold is the error without those names.
+func (e *coveredError) untold() *errcodes.Error {
+	without := &errcodes.Error{Code: e.told.Code, Err: e.told.Err}
+	if without.Err == nil {
+		without.Param = e.told.Param
+	}
+	return without
+}
+
 // invalidFields is the error for fields, of which there is at least one.
 func invalidFields(wrong []flaw) error {
 	var message strings.Builder
@@ -298,6 +386,11 @@ func invalidFields(wrong []flaw) error {
 	}
 	if wrong[0].theirs {
 		e.Err = &callerNameError{inside: wrong[0].inside}
+	}
+	for i := range wrong {
+		if wrong[i].theirs {
+			return &coveredError{told: e}
+		}
 	}
 	return e
 }

@@ -197,8 +197,10 @@ func TestDecodeTakesNamesByTheLetter(t *testing.T) {
 		require.NoError(t, err, body)
 		require.Equal(t, "m", v.Model)
 		_, err = decodeInto[request](t, &middleware.Decoder{DisallowUnknownFields: true}, body)
-		require.ErrorContains(t, err, `is unknown; there is one that is spelled "model"`)
-		require.NotContains(t, err.Error(), "evil")
+		var told *errcodes.Error
+		require.ErrorAs(t, err, &told)
+		require.Contains(t, told.Message, `is unknown; there is one that is spelled "model"`)
+		require.NotContains(t, told.Error(), "evil")
 	}
 	odd := `{"model":"m","messages":[{"role":"user","content":"c"},{"Role":"robot","role":"user","content":"y","Content":1}],"name":"x","u\u017fer":7,"NAME":"much too long"}`
 	v, err := decodeInto[request](t, nil, odd)

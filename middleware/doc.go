@@ -21,6 +21,8 @@
 //	Handler           model, balance, and the work
 //
 // Compression belongs outside of Wrap. A middleware that buffers or encodes the answer inside of it hides from Wrap what was sent.
+// What observes the answer belongs outside of Wrap as well, an access log or a counter of bytes: inside of it, the events of a [Stream] and what a [Timeout] answers
+// go past its writer, because timers write them too and nobody else's writer is made for that. The route is known outside all the same, see [ErrorWriter.Wrap].
 // CORS belongs outside of Authenticate, which lets preflights pass all the same; browsers may read only the headers that
 // Access-Control-Expose-Headers names: X-Request-Id, Retry-After, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset.
 //
@@ -30,7 +32,14 @@
 // limit and an overload unless X-Should-Retry stands there; X-Should-Retry: false where the status would have a client repeat what must not be repeated. That is
 // a row of RetryNever with 408, 409, 429 or 500 and more, such as a spent quota; a row of RetryChanged; a row of RetryOnce when X-Stainless-Retry-Count says that
 // this was the repetition; a row of MaybeExecuted for a request that is neither idempotent nor has an Idempotency-Key; and a wait beyond 60 seconds, which is no
-// header but a sentence in the message. All of it follows from the row of the registry; a handler sets at most [errcodes.Error.RetryAfter].
+// header but a sentence in the message. All of it follows from the row of the registry; a handler sets at most [errcodes.Error.RetryAfter]. Where
+// the text of somebody else's limiter or server is replaced, its Retry-After and its X-Should-Retry: false take the place of that.
+//
+// # Gateways
+//
+// A server that calls other servers returns their errors as they are, those of package classify first of all: its own callers read 502, 503 or 504 and nothing of what
+// the other server wrote, which was meant for this one and may name its keys and accounts; see [ErrorWriter.WriteError]. What the caller can mend needs a word of the
+// handler's own, as in &errcodes.Error{Code: errcodes.ContextLengthExceeded, Err: err}.
 //
 // # Log records
 //
@@ -49,12 +58,13 @@
 //	cause              the error behind it, or the value of the panic
 //	stack              where it panicked
 //
-// Few other records exist. A [Limiter] that failed (ERROR) and a handler that writes a status twice (WARN) cost the caller nothing.
+// Few other records exist. A [Limiter] that failed (ERROR), a handler that writes a status twice (WARN), an [Observer] that panicked and a log handler that did (ERROR, the
+// latter in the records of [slog.Default]) cost the caller nothing.
 //
 // # Answers that have begun
 //
-// An error cannot follow a body that has begun. [Stream] holds the 200 back until the first event and then knows how to end with an error event; other answers
-// are broken off, so that no client takes the half for the whole.
+// An error cannot follow a body that has begun. [Stream] holds the 200 back until the first event and then knows how to end with an error event, as does
+// an event stream of a handler's own, or of a proxy, whose lines have shown its form; other answers are broken off, so that no client takes the half for the whole.
 //
 // # Promises
 //

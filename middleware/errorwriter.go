@@ -68,14 +68,21 @@ var errNil = errors.New("middleware: WriteError was called with a nil error")
 //   - [http.MaxBytesError] is BodyTooLarge; [context.DeadlineExceeded] and [http.ErrHandlerTimeout] are Timeout.
 //   - A request whose context was cancelled for a reason ([context.WithCancelCause]) is that reason, if it is an
 //     *errcodes.Error, else Unavailable.
+//   - An error of a call to another server (any that has Upstream() ([errcodes.Class], time.Duration), as those of package classify do) is Timeout,
+//     or Unavailable with the wait that the other server asked for, or BadGateway, by its class. Nothing that the other server wrote is told, be there an
+//     *errcodes.Error in its tree or not; to tell something, wrap it in an *errcodes.Error of your own.
 //   - Any other error, nil included, is Internal.
+//   - A read of the body that a deadline ended, [http.Server.ReadTimeout] for one, is RequestTimeout.
 //   - If the caller has left, nothing is written and the log says 499.
 //
-// An answer that has begun is never continued with an error body. If it is an event stream that stands between two events, the error
-// becomes its last event; otherwise the connection is broken when the handler returns ([http.ErrAbortHandler]). Whether the answer has
+// An answer that has begun is never continued with an error body. If it is an event stream that stands between two events, and its form is known, the error
+// becomes its last event; otherwise the connection is broken when the handler returns ([http.ErrAbortHandler]). A [Stream] knows its form. That of a stream
+// which the handler writes itself, or a proxy hands on, is told by what has passed: a line of event: makes it [Messages], nothing but lines of data: [Chat];
+// before the first event, and after comments and other lines without an event:, it is not known. Whether the answer has
 // begun is known only inside of [ErrorWriter.Wrap]; elsewhere WriteError takes it that nothing was written yet.
 //
-// Nothing that is written to w afterwards reaches the caller.
+// Nothing that is written to w afterwards reaches the caller; of a writer that somebody has put around that of Wrap this holds as long as it hands on what it gets
+// as it is. One that encodes the answer decides itself what becomes of what follows, so do not write after an error.
 func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		err = errNil
@@ -84,7 +91,7 @@ func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err er
 	c := requestFrom(ctx)
 	if c != nil && c.response != nil {
 		x := c.response
-		v := verdict{reg: x.registryOf(ew, r), err: err}
+		v := verdict{reg: x.registryOf(ew, r), err: err, slow: x.deaf.Load()}
 		v.decide(ctx, x.gone())
 		x.refuse(ew, w, factsOf(r), &v)
 		return
@@ -95,7 +102,12 @@ func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err er
 	}
 	f := factsOf(r)
 	v := verdict{reg: ew.registryFor(r), err: err}
-	v.decide(ctx, callerGone(ctx))
+	if callerGone(ctx) {
+		v.slow = endedByDeadline(err) // nobody has seen which read failed
+		v.decide(ctx, !v.slow)
+	} else {
+		v.decide(ctx, false)
+	}
 	rep := report{c: c, facts: f, outcome: Unsent}
 	if !v.gone {
 		rep.outcome, rep.sent = Answered, v.row.Status
@@ -219,13 +231,18 @@ func (x *response) answer(ew *ErrorWriter, w http.ResponseWriter, rep *report, v
 		rep.outcome, rep.sent, x.closed = Answered, v.row.Status, true
 	default:
 		// Somebody wrapped the writer and wants to see what passes. Whatever stands between decides when it writes, so
-		// the response stays open; the Content-Length bounds it.
+		// the response stays open, as far as the Content-Length if that arrives.
+		x.relaying = true
+		passed := -x.passed
 		rep.outcome, rep.sent = Answered, v.row.Status
 		func() {
 			x.mu.Unlock()
 			defer x.mu.Lock()
 			rep.hint = ew.write(w, w.Header(), &x.ctx, &rep.facts, v)
 		}()
+		if passed += x.passed; passed > 0 && passed == rep.size {
+			x.closed = true // it hands on at once what it gets, and has taken the Content-Length off
+		}
 	}
 	if x.stream != nil {
 		x.stream.stop()
@@ -242,15 +259,13 @@ func (x *response) headerForError() http.Header {
 // interrupt ends an answer that has begun: with an event where one can follow, else by breaking the connection.
 func (x *response) interrupt(v *verdict) Outcome {
 	x.closed = true
-	if !x.sse || !x.betweenEvents() {
+	form, known := x.lines.form()
+	if x.stream != nil && x.stream.begun {
+		form, known = x.stream.form, true
+	}
+	if !x.sse || !known || !x.betweenEvents() {
 		x.abort = true
 		return Aborted
-	}
-	form := Chat
-	if x.stream != nil {
-		form = x.stream.form
-	} else if isAnthropic(v.reg) {
-		form = Messages
 	}
 	buf := buffers.Get().(*buffer) //nolint:forcetypeassert // Nothing else is put there.
 	defer buf.free()
@@ -284,7 +299,7 @@ var (
 
 // write writes the whole answer. It does not fail: what cannot be encoded is replaced by a fixed body.
 func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestContext, f *facts, v *verdict) hint {
-	var wait time.Duration
+	wait := v.wait
 	if v.public != nil {
 		wait = v.public.RetryAfter
 	}
@@ -293,6 +308,9 @@ func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestCon
 		a = f.ask()
 	}
 	advice := advise(&v.row, wait, a)
+	if v.veto {
+		advice = hint{veto: true, long: v.row.Retry == errcodes.RetryBackoff}
+	}
 	body := v.row.Body(v.public, c.id[0])
 	body.RetryAfter = advice.wait
 	if advice.long {
@@ -318,6 +336,7 @@ func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestCon
 	if v.row.Status == http.StatusUnauthorized && len(h["Www-Authenticate"]) == 0 {
 		h["Www-Authenticate"] = valueBearer
 	}
+	advice.size = len(buf.b)
 	w.WriteHeader(v.row.Status)
 	if !f.head {
 		_, _ = w.Write(buf.b) // the caller may have left meanwhile; there is nobody to tell
@@ -395,7 +414,9 @@ func (buf *buffer) encode(d errcodes.Dialect, body *errcodes.Body) {
 }
 
 // causeText returns what err says, for the log: bounded, and whatever err does.
-func causeText(err error) (s string) {
+func causeText(err error) string { return bounded(textOf(err)) }
+
+func textOf(err error) (s string) {
 	defer func() {
 		if recover() != nil {
 			s = "the error panicked when asked for its text"
@@ -404,7 +425,7 @@ func causeText(err error) (s string) {
 	if err == nil {
 		return ""
 	}
-	return bounded(err.Error())
+	return err.Error()
 }
 
 // maxCause bounds a cause in a log record, in bytes.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -99,6 +100,76 @@ func TestOneByteASecond(t *testing.T) {
 				wg.Wait()
 			})
 		})
+	}
+}
+
+// The server's own deadline ends a read of the body, and net/http says that the caller has left. The caller waits for an answer all the same.
+func TestReadTimeoutOfTheServer(t *testing.T) {
+	read := func(r *http.Request) error {
+		_, err := io.ReadAll(r.Body)
+		return err
+	}
+	for name, h := range map[string]func(ew *middleware.ErrorWriter, w http.ResponseWriter, r *http.Request) error{
+		"as it is": func(_ *middleware.ErrorWriter, _ http.ResponseWriter, r *http.Request) error { return read(r) },
+		"wrapped": func(_ *middleware.ErrorWriter, _ http.ResponseWriter, r *http.Request) error {
+			return fmt.Errorf("read the request: %w", read(r))
+		},
+		"named": func(_ *middleware.ErrorWriter, _ http.ResponseWriter, r *http.Request) error {
+			return &errcodes.Error{Code: errcodes.RequestTimeout, Err: read(r)}
+		},
+		"the context's": func(_ *middleware.ErrorWriter, _ http.ResponseWriter, r *http.Request) error {
+			_ = read(r)
+			return r.Context().Err()
+		},
+		"Decode": func(_ *middleware.ErrorWriter, _ http.ResponseWriter, r *http.Request) error {
+			return second(middleware.Decode[map[string]any](r, nil))
+		},
+		"text": func(_ *middleware.ErrorWriter, w http.ResponseWriter, r *http.Request) error {
+			if read(r) != nil {
+				http.Error(w, "too slow", http.StatusRequestTimeout)
+			}
+			return nil
+		},
+		"nothing": func(_ *middleware.ErrorWriter, _ http.ResponseWriter, r *http.Request) error {
+			_ = read(r)
+			return nil
+		},
+		"another body": func(_ *middleware.ErrorWriter, w http.ResponseWriter, r *http.Request) error {
+			r.Body = http.MaxBytesReader(w, r.Body, 1000)
+			return read(r)
+		},
+	} {
+		for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					logs := newRecords()
+					ew := &middleware.ErrorWriter{Registry: errcodes.Problem(), Logger: slog.New(logs)}
+					l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+					srv := &http.Server{
+						ReadTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0),
+						Handler: ew.Wrap(ew.Timeout(limits)(ew.Handler(func(w http.ResponseWriter, r *http.Request) error { return h(ew, w, r) }))),
+					}
+					var wg sync.WaitGroup
+					wg.Go(func() { _ = srv.Serve(l) })
+					client, server := net.Pipe()
+					l.conns <- server
+					wg.Go(func() {
+						_, _ = io.WriteString(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+					})
+					res, err := http.ReadResponse(bufio.NewReader(client), nil)
+					require.NoError(t, err)
+					require.Equal(t, http.StatusRequestTimeout, res.StatusCode)
+					_, err = io.Copy(io.Discard, res.Body)
+					require.NoError(t, err)
+					require.NoError(t, client.Close())
+					require.NoError(t, srv.Close())
+					wg.Wait()
+					require.Len(t, logs.all(), 1)
+					require.Equal(t, "request_timeout", logs.all()[0]["code"])
+					require.Equal(t, "answered", logs.all()[0]["outcome"])
+				})
+			})
+		}
 	}
 }
 

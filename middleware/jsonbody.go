@@ -305,7 +305,6 @@ func (c *bodyRules) read(w http.ResponseWriter, r *http.Request, mem *memory) er
 		drain(w, r)
 		return &errcodes.Error{Code: errcodes.BodyTooLarge, Err: errTooLarge}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		stopListening(r)
 		return &errcodes.Error{Code: errcodes.RequestTimeout, Err: err}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -334,18 +333,8 @@ func drain(w http.ResponseWriter, r *http.Request) {
 	if rc.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return // without a bound in time it would be the caller who decides how long this takes
 	}
-	switch _, err := io.CopyN(io.Discard, r.Body, drainLimit); {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		stopListening(r)
-	case errors.Is(err, io.EOF):
+	if _, err := io.CopyN(io.Discard, r.Body, drainLimit); errors.Is(err, io.EOF) {
 		_ = rc.SetReadDeadline(time.Time{}) // the server watches the connection for a caller who leaves
-	}
-}
-
-// stopListening takes note that a deadline has ended a read of the body of r.
-func stopListening(r *http.Request) {
-	if x := responseFrom(r.Context()); x != nil {
-		x.deaf.Store(true)
 	}
 }
 

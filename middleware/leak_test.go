@@ -31,6 +31,13 @@ func leaky(ew *middleware.ErrorWriter, secret string) http.Handler {
 	handle("/joined", func(http.ResponseWriter, *http.Request) error {
 		return errors.Join(errors.New(secret), &errcodes.Error{Code: errcodes.Conflict})
 	})
+	handle("/upstream", func(http.ResponseWriter, *http.Request) error {
+		return fmt.Errorf("call: %w", &upstreamError{&errcodes.Error{Code: errcodes.InvalidAPIKey, Message: secret, Param: secret}})
+	})
+	handle("/upstream-joined", func(http.ResponseWriter, *http.Request) error {
+		theirs := &upstreamError{&errcodes.Error{Code: errcodes.RateLimited, Message: secret, Param: secret}}
+		return errors.Join(theirs, &errcodes.Error{Code: errcodes.BadGateway, Err: theirs})
+	})
 	handle("/unknown", func(http.ResponseWriter, *http.Request) error {
 		return &errcodes.Error{Code: "unknown", Message: secret, Param: secret}
 	})
@@ -93,8 +100,17 @@ func leaky(ew *middleware.ErrorWriter, secret string) http.Handler {
 	return ew.Wrap(mux)
 }
 
+// upstreamError tells of a call to another server.
+type upstreamError struct{ theirs error }
+
+func (e *upstreamError) Error() string { return e.theirs.Error() }
+func (e *upstreamError) Unwrap() error { return e.theirs }
+func (e *upstreamError) Upstream() (errcodes.Class, time.Duration) {
+	return errcodes.ClassAuthentication, 0
+}
+
 var leakyPaths = []string{
-	"/cause", "/foreign", "/joined", "/unknown", "/panic", "/panic-error", "/text", "/stale", "/chat", "/messages", "/chat-panic",
+	"/cause", "/foreign", "/joined", "/upstream", "/upstream-joined", "/unknown", "/panic", "/panic-error", "/text", "/stale", "/chat", "/messages", "/chat-panic",
 	"/messages-panic", "/body", "/auth", "/ip", "/none", "/decode-kinds", "/decode-rules", "/decode-panic", "/rate", "/rate-down", "/late",
 }
 
@@ -137,7 +153,7 @@ func decodable(t *testing.T, path, secret string) string {
 // causePaths are those whose cause holds the secret: it belongs into the field cause, and for a panic nowhere else either.
 var causePaths = map[string]bool{
 	"/cause": true, "/foreign": true, "/joined": true, "/unknown": true, "/panic": true, "/panic-error": true, "/text": true,
-	"/rate-down": true, "/chat": true, "/messages": true, "/chat-panic": true, "/messages-panic": true,
+	"/upstream": true, "/upstream-joined": true, "/rate-down": true, "/chat": true, "/messages": true, "/chat-panic": true, "/messages-panic": true,
 }
 
 // requireNoLeak sends the secret in every place that a caller can put something into.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/errwire/errwire/errcodes"
@@ -31,18 +33,60 @@ func (rep *report) duration() time.Duration {
 	return time.Since(rep.start)
 }
 
-// tell writes the record and calls the observer.
+// tell writes the record and calls the observer. Both are anybody's code and run where nobody else would survive their panic, such as on the goroutine of a timer; and
+// the answer is out, which must not break for it. So a panic of theirs is one more record.
 func (ew *ErrorWriter) tell(rep *report, v *verdict) {
-	logger := ew.Logger
-	if logger == nil {
-		logger = slog.Default()
+	logger := ew.logger()
+	if stack, value := survive(func() {
+		if level := v.level(); logger.Enabled(rep.ctx, level) {
+			rep.log(v, logger, level)
+		}
+	}); stack != nil {
+		complain(rep.ctx, slog.Default(), msgLogPanicked, value, stack)
 	}
-	if level := v.level(); logger.Enabled(rep.ctx, level) {
-		rep.log(v, logger, level)
+	if ew.Observer == nil {
+		return
 	}
-	if ew.Observer != nil {
-		ew.Observer.Refused(rep.refusal(v))
+	if stack, value := survive(func() { ew.Observer.Refused(rep.refusal(v)) }); stack != nil {
+		complain(rep.ctx, logger, "observer panicked", value, stack)
 	}
+}
+
+// record writes a record that is not about a refusal.
+func (ew *ErrorWriter) record(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+	if stack, value := survive(func() { ew.logger().LogAttrs(ctx, level, msg, attrs...) }); stack != nil {
+		complain(ctx, slog.Default(), msgLogPanicked, value, stack)
+	}
+}
+
+func (ew *ErrorWriter) logger() *slog.Logger {
+	if ew.Logger == nil {
+		return slog.Default()
+	}
+	return ew.Logger
+}
+
+// survive calls f and returns where and with what it panicked, a nil stack if it did not.
+func survive(f func()) (stack []byte, value any) {
+	defer func() {
+		if value = recover(); value != nil {
+			stack = debug.Stack()
+		}
+	}()
+	f()
+	return nil, nil
+}
+
+const msgLogPanicked = "log handler panicked"
+
+// complain records a panic of those who are told of refusals. Where that panics too, nobody is left to tell.
+func complain(ctx context.Context, logger *slog.Logger, msg string, value any, stack []byte) {
+	attrs := make([]slog.Attr, 0, 3)
+	if id := RequestIDFrom(ctx); id != "" {
+		attrs = append(attrs, slog.String(attrRequestID, id))
+	}
+	attrs = append(attrs, slog.String("cause", panicText(value)), slog.String("stack", string(stack)))
+	_, _ = survive(func() { logger.LogAttrs(ctx, slog.LevelError, msg, attrs...) })
 }
 
 func (v *verdict) level() slog.Level {
@@ -95,10 +139,28 @@ func (rep *report) log(v *verdict, logger *slog.Logger, level slog.Level) {
 
 // cause returns what the record says beyond the row: the text of the error, but of a bare *errcodes.Error only what it wraps.
 func (v *verdict) cause() string {
-	if e, ok := v.err.(*errcodes.Error); ok && e != nil && e == v.public { //nolint:errorlint // Only this very value.
-		return causeText(e.Err)
+	switch e := v.err.(type) { //nolint:errorlint // Only this very value.
+	case *errcodes.Error:
+		if e != nil && e == v.public {
+			return causeText(e.Err)
+		}
+	case *coveredError:
+		return causeText(e.told.Err)
 	}
-	return causeText(v.err)
+	if v.public == nil || len(v.public.Fields) == 0 {
+		return causeText(v.err)
+	}
+	// Somebody may have taken the error out of its cover and wrapped it again.
+	return bounded(strings.ReplaceAll(textOf(v.err), v.public.Error(), (&coveredError{told: v.public}).Error()))
+}
+
+// callerNamed reports whether Decode found a name that the caller chose in place of the field at fault.
+func (v *verdict) callerNamed() bool {
+	if v.public == nil {
+		return false
+	}
+	_, ok := v.public.Err.(*callerNameError) //nolint:errorlint // Only Decode puts it there.
+	return ok
 }
 
 func panicText(v any) (s string) {
@@ -110,11 +172,26 @@ func panicText(v any) (s string) {
 	return bounded(fmt.Sprint(v))
 }
 
+// panicError is the cause of a refusal that a panic brought about.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return "middleware: the handler panicked: " + panicText(e.value) }
+
+// Unwrap returns the value if it is an error.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
 func (rep *report) refusal(v *verdict) *Refusal {
+	err := v.err
+	if v.panicked != nil {
+		err = &panicError{value: v.panicked}
+	}
 	return &Refusal{
 		Context: rep.ctx, RequestID: rep.c.id[0], ClientRequestID: rep.c.clientID,
 		Registry: v.reg.Name(), Entry: v.row, Undeclared: v.undeclared, Param: v.param(),
-		Err: v.err, Panic: v.panicked, Stack: v.stack,
+		Err: err, Panic: v.panicked, Stack: v.stack,
 		Outcome: rep.outcome, Sent: rep.sent, RetryAfter: time.Duration(rep.seconds) * time.Second, Vetoed: rep.veto,
 		Route: rep.route, Duration: rep.duration(),
 	}
@@ -125,7 +202,7 @@ func (v *verdict) param() string {
 	if v.public == nil || v.public.Param == "" {
 		return v.row.Param
 	}
-	if _, ok := v.public.Err.(*callerNameError); ok { //nolint:errorlint // Only Decode puts it there.
+	if v.callerNamed() {
 		return v.row.Param
 	}
 	return v.public.Param
@@ -133,20 +210,12 @@ func (v *verdict) param() string {
 
 // logMisuse records a mistake of a handler that costs the caller nothing. It names where the handler made it.
 func (ew *ErrorWriter) logMisuse(x *response, msg string, status int) {
-	logger := ew.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
-	ctx := context.Context(&x.ctx)
-	if !logger.Enabled(ctx, slog.LevelWarn) {
-		return
-	}
 	attrs := []slog.Attr{slog.String(attrRequestID, x.ctx.id[0]), slog.Int("status", status)}
 	const skip = 3 // this function, WriteHeader, and one to name the caller
 	if _, file, line, ok := runtime.Caller(skip - 1); ok {
 		attrs = append(attrs, slog.String("caller", fmt.Sprintf("%s:%d", file, line)))
 	}
-	logger.LogAttrs(ctx, slog.LevelWarn, msg, attrs...)
+	ew.record(&x.ctx, slog.LevelWarn, msg, attrs...)
 }
 
 const attrRequestID = "request_id"

@@ -250,6 +250,38 @@ func TestDecodeOfRequiredEmbeddedStruct(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// In a field of type any the caller chooses the kind, and cannot make the server fail by it.
+func TestDecodeOfKindsThatTheRuleDoesNotSuit(t *testing.T) {
+	type inner struct {
+		Stop any `json:"stop" validate:"omitempty,max=4"`
+	}
+	type body struct {
+		inner
+
+		Many []inner        `json:"many" validate:"dive"`
+		List any            `json:"list" validate:"omitempty,dive,max=4"`
+		Map  map[string]any `json:"map"  validate:"dive,max=4"`
+	}
+	for given, want := range map[string]string{
+		`{"stop":true}`:                         "/stop stop type: The field stop must be of another type.",
+		`{"many":[{"stop":"x"},{"stop":true}]}`: "/many/1/stop many[1].stop type: The field many[1].stop must be of another type.",
+		`{"list":7}`:                            "/list list type: The field list must be of another type.",
+		`{"list":["x",false]}`:                  "/list/1 list[1] type: The field list[1] must be of another type.",
+		`{"map":{"a":"x","b":true}}`:            "/map/b map.b type: The field map.b must be of another type.",
+	} {
+		_, err := decodeInto[body](t, nil, given)
+		requireFields(t, err, want)
+	}
+	_, err := decodeInto[body](t, nil, `{"stop":"x","list":[1,"x"],"map":{"a":1}}`)
+	require.NoError(t, err)
+
+	_, err = decodeInto[struct {
+		A bool `json:"a" validate:"max=4"`
+		B any  `json:"b"`
+	}](t, nil, `{"a":true,"b":"x"}`)
+	require.Equal(t, errcodes.Internal, errcodes.CodeOf(err), "the rule is the server's mistake")
+}
+
 // What is wrong with a tag is wrong for each request, and every one is answered.
 func TestDecodeOutlivesWrongTags(t *testing.T) {
 	type body struct {
@@ -289,9 +321,45 @@ func TestDecodeKeepsNamesOutOfTheLog(t *testing.T) {
 	ew := &middleware.ErrorWriter{
 		Registry: errcodes.Problem(), Logger: slog.New(logs), Observer: observerFunc(func(r *middleware.Refusal) { refusals = append(refusals, r) }),
 	}
-	h := ew.Handler(func(_ http.ResponseWriter, r *http.Request) error {
+	decode := func(r *http.Request) error {
 		return second(middleware.Decode[body](r, &middleware.Decoder{DisallowUnknownFields: true}))
-	})
+	}
+	uncovered := func(err error) error {
+		var e *errcodes.Error
+		require.ErrorAs(t, err, &e)
+		return e
+	}
+	for name, way := range map[string]func(error) error{
+		"as it is":                  func(err error) error { return err },
+		"wrapped":                   func(err error) error { return fmt.Errorf("create run: %w", err) },
+		"joined":                    func(err error) error { return errors.Join(errors.New("x"), err) },
+		"a cause":                   func(err error) error { return &errcodes.Error{Code: errcodes.InvalidInput, Err: err} },
+		"text":                      func(err error) error { return fmt.Errorf("%v %+v %q", err, err, err) },
+		"uncovered":                 uncovered,
+		"uncovered and wrapped":     func(err error) error { return fmt.Errorf("create run: %w", uncovered(err)) },
+		"uncovered and wrapped far": func(err error) error { return fmt.Errorf("%s%w", strings.Repeat("x", 4090), uncovered(err)) },
+	} {
+		h := ew.Handler(func(_ http.ResponseWriter, r *http.Request) error { return way(decode(r)) })
+		for _, body := range []string{`{"by":{"x":{"` + secret + `":"x"}},"` + secret + `":7}`, `{"by":7,"` + secret + `":7}`} {
+			logs.clear()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, jsonRequest(body))
+			require.Len(t, logs.all(), 1)
+			require.NotContains(t, fmt.Sprint(logs.all()[0]), "sk-live", name)
+			if name == "text" || name == "a cause" {
+				require.NotContains(t, w.Body.String(), "sk-live", name)
+			} else {
+				require.Contains(t, w.Body.String(), "sk-live", "%s: the caller may read it", name)
+			}
+		}
+	}
+	err := decode(jsonRequest(`{"by":7,"` + secret + `":7}`)) // the first of them has its name from us
+	logs.clear()
+	slog.New(logs).Warn("bad request", "err", err, "wrapped", fmt.Errorf("create run: %w", err))
+	require.NotContains(t, fmt.Sprint(logs.all()), "sk-live", "in a record of the handler's own")
+	require.EqualError(t, err, `invalid_input (param "by")`)
+
+	h := ew.Handler(func(_ http.ResponseWriter, r *http.Request) error { return decode(r) })
 	for given, inside := range map[string]string{
 		`{"` + secret + `":1}`:                      `the field at fault has its name`,
 		`{"headers":{"` + secret + `":1}}`:          `the field at fault, inside of "headers", has its name`,

@@ -11,7 +11,7 @@ import (
 type Observer interface {
 	// Refused is called once for each refused request, and once more for a panic that comes after it. The answer is written by then. It runs
 	// on the goroutine of the request, under a [Timeout] also on others; so it is called concurrently and must not block. It
-	// must not change what it is given.
+	// must not change what it is given. A panic costs the caller nothing and is logged.
 	Refused(refusal *Refusal)
 }
 
@@ -30,7 +30,7 @@ type Refusal struct {
 	Undeclared errcodes.Code
 	// Param is the field at fault, "" for none, and for one in whose place [Decode] found a name that the caller chose.
 	Param string
-	// Err is the cause, nil after a panic.
+	// Err is the cause, never nil. After a panic it says the value, and wraps one that is an error.
 	Err error
 	// Panic is the value of a panic, nil otherwise.
 	Panic any

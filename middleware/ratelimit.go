@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"net/http"
@@ -55,7 +54,8 @@ type RateRules struct {
 }
 
 // LimitRate returns a middleware that holds each key to its rate. It answers what is too much as RateLimited: 429 with Retry-After. Every response to a request
-// with a key, whoever refuses it further inside, says in X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset, in Unix seconds, where the key stands.
+// with a key, whoever refuses it further inside, says in X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset, in Unix seconds, where the key stands. What a reverse
+// proxy adds from the server behind it under these names is taken off.
 // Place it inside of Authenticate, so that strangers can neither use up a limit nor fill the limiter with keys, and outside of everything that costs something.
 //
 // A Limiter that fails must not take the service with it: the request passes and the log says so. An error that is an *[errcodes.Error] is written instead,
@@ -88,7 +88,7 @@ func (ew *ErrorWriter) take(rules *RateRules, w http.ResponseWriter, r *http.Req
 	}
 	state, err := rules.Limiter.Take(r.Context(), &q)
 	if err != nil {
-		if _, ok := errors.AsType[*errcodes.Error](err); ok {
+		if publicError(err) != nil {
 			return err
 		}
 		if r.Context().Err() == nil {
@@ -97,36 +97,39 @@ func (ew *ErrorWriter) take(rules *RateRules, w http.ResponseWriter, r *http.Req
 		return nil
 	}
 	state.announce(w.Header())
+	if x := responseFrom(r.Context()); x != nil {
+		x.mu.Lock()
+		x.rated = true
+		x.mu.Unlock()
+	}
 	if !state.Refused {
 		return nil
 	}
 	return &errcodes.Error{Code: errcodes.RateLimited, RetryAfter: state.RetryAfter}
 }
 
+var rateHeaders = [...]string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"}
+
 // announce sets the response headers.
 func (s *RateState) announce(h http.Header) {
 	if s.Limit <= 0 {
 		return
 	}
-	h["X-Ratelimit-Limit"] = number(s.Limit)
-	h["X-Ratelimit-Remaining"] = number(max(0, s.Remaining))
+	h[rateHeaders[0]] = number(s.Limit)
+	h[rateHeaders[1]] = number(max(0, s.Remaining))
 	// Rounded up, so that who waits that long has not come too early.
 	reset := s.Reset.Unix()
 	if s.Reset.Nanosecond() > 0 && reset < math.MaxInt64 {
 		reset++
 	}
-	h["X-Ratelimit-Reset"] = []string{strconv.FormatInt(reset, 10)}
+	h[rateHeaders[2]] = []string{strconv.FormatInt(reset, 10)}
 }
 
 // logFailure records that a part of the server failed at no cost to the caller.
 func (ew *ErrorWriter) logFailure(ctx context.Context, msg string, err error) {
-	logger := ew.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
 	attrs := make([]slog.Attr, 0, 2)
 	if id := RequestIDFrom(ctx); id != "" {
 		attrs = append(attrs, slog.String(attrRequestID, id))
 	}
-	logger.LogAttrs(ctx, slog.LevelError, msg, append(attrs, slog.String("cause", causeText(err)))...)
+	ew.record(ctx, slog.LevelError, msg, append(attrs, slog.String("cause", causeText(err)))...)
 }

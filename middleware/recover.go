@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/errwire/errwire/errcodes"
 )
@@ -14,13 +15,15 @@ import (
 // Wrap returns next inside of the outermost shell: every request gets its id, the answer is tracked, a panic becomes
 // an error, and answers in plain text become errors of the registry.
 //
+//   - The X-Request-Id of every answer is the id in the log, and the only one: what a handler puts there is replaced, so is what a reverse proxy adds.
 //   - A panic before the first byte is answered as Internal; its value and stack go to the log and nowhere else. After the first byte
 //     it ends the answer as [ErrorWriter.WriteError] does: a recovered panic must not look like a short success.
 //     [http.ErrAbortHandler] is raised again untouched, with nothing written. A panic in a goroutine that the handler
 //     started ends the process, here as anywhere.
 //   - An answer with a status of 400 or more in text/plain or text/html is replaced: that of [http.ServeMux] for an unknown path or
 //     method, of [http.Error], of [http.TimeoutHandler]. So is one without a Content-Type, unless its body begins like JSON. The header
-//     Allow is kept, redirects pass, and the text goes to the log alone.
+//     Allow is kept, and so is what Retry-After (seconds or a date) and X-Should-Retry: false say, as far as the answer of such an error may say it; redirects
+//     pass, and the text goes to the log alone.
 //   - The Pattern that a mux sets on the request inside is set on the request outside too, for those who name spans and log lines by route.
 //   - The writer that next sees keeps Flush, Hijack where the server has it, ReadFrom, and everything that [http.ResponseController]
 //     reaches by Unwrap. Server push is not kept.
@@ -39,6 +42,7 @@ func (ew *ErrorWriter) Wrap(next http.Handler) http.Handler {
 		x.hijack.response = x
 		x.ctx.Context, x.ctx.response = r.Context(), x //nolint:fatcontext // One context for each request, not a chain.
 		x.request = r.WithContext(&x.ctx)              //nolint:contextcheck // It is a child of the request's own.
+		x.watch()
 		if outer == nil {
 			x.ctx.assign(&ew.RequestIDs, r, x.start)
 		} else {
@@ -81,6 +85,7 @@ func (x *response) swap(ew *ErrorWriter, reg *errcodes.Registry) (*ErrorWriter, 
 
 var (
 	errUnfinished = errors.New("middleware: the handler returned without Stream.Done or Stream.Fail")
+	errSlow       = errors.New("middleware: the handler returned without an answer after a deadline had ended its read of the body")
 	errLeft       = errors.New("middleware: the handler returned without an answer after the caller had left")
 )
 
@@ -102,10 +107,13 @@ func (x *response) settle() {
 	var v verdict
 	switch {
 	case held != 0:
-		v = decideStatus(registry, int(held), thrown)
+		v = decideStatus(registry, int(held), x.Header(), time.Now(), thrown)
 	case open:
 		v = verdict{reg: registry, err: errUnfinished}
 		v.decide(&x.ctx, x.gone())
+	case silent && callerGone(x.ctx.Context) && x.deaf.Load():
+		v = verdict{reg: registry, err: &errcodes.Error{Code: errcodes.RequestTimeout, Err: errSlow}}
+		v.decide(&x.ctx, false)
 	case silent && x.gone():
 		v = verdict{reg: registry, err: errLeft}
 		v.decide(&x.ctx, true)
@@ -119,6 +127,12 @@ func (x *response) settle() {
 func (x *response) finish() {
 	if !x.complete() {
 		x.settle()
+		x.mu.Lock()
+		x.publishTrailers()
+		if x.status == 0 {
+			x.sign(x.base.Header()) // net/http sends them with a 200
+		}
+		x.mu.Unlock()
 		x.breakOff()
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +35,7 @@ type response struct {
 	request *http.Request // as handed on
 	start   time.Time
 	hijack  hijackable
+	body    watchedBody
 	deaf    atomic.Bool // a deadline of ours, or of the server, has ended a read
 
 	mu       sync.Mutex
@@ -45,8 +48,13 @@ type response struct {
 	text     *text // what is thrown away of a held answer
 	held     int32 // status that waits for the first byte of its body, 0 for none
 	status   int32 // status that was sent, 0 for none
+	passed   int   // bytes of the body, but for those that went by ReadFrom
+	room     int   // of an error whose length is known, what is still to come of it
 	tail     [4]byte
-	body     bool // something of the body was written
+	lines    lines
+	wroteAny bool // something of the body was written
+	relaying bool // somebody else's writer hands on an error of ours
+	bounded  bool // room bounds the body
 	sse      bool // the answer is an event stream in the clear
 	duplex   bool // the handler reads the body beside the answer
 	closed   bool // nothing more is written
@@ -54,6 +62,7 @@ type response struct {
 	abort    bool // the connection has to break
 	hijacked bool
 	refused  bool // Observer and log know
+	rated    bool // LimitRate has said where the key stands
 	over     bool // the handler has returned and left nothing to do; not guarded, for the goroutine of the request alone
 }
 
@@ -65,6 +74,34 @@ type text struct {
 
 // hijackable is the same writer where the connection can be taken over, so that a type assertion tells the truth.
 type hijackable struct{ *response }
+
+// watchedBody is the body of a request. net/http takes a read that a deadline has ended for a caller who left, and tells nobody but the reader.
+type watchedBody struct {
+	io.ReadCloser
+
+	x *response
+}
+
+// Read implements io.Reader.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		b.x.deaf.Store(true)
+	}
+	return n, err
+}
+
+// watch puts the body of the request under watch, if it has one that is not in memory.
+func (x *response) watch() {
+	r := x.request
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	if _, ok := r.Body.(*bufferedBody); !ok {
+		x.body = watchedBody{ReadCloser: r.Body, x: x}
+		r.Body = &x.body
+	}
+}
 
 func (x *response) writer() http.ResponseWriter {
 	if _, ok := x.base.(http.Hijacker); ok {
@@ -161,6 +198,32 @@ func (x *response) publish() {
 	}
 }
 
+// publishTrailers makes the handler's trailers those of the response: what it has set by its end of the names that it announced, and of those that [http.TrailerPrefix]
+// marks. Whoever answered in the handler's place has announced nothing.
+func (x *response) publishTrailers() {
+	if x.private == nil || x.status == 0 || x.hijacked {
+		return
+	}
+	dst := x.base.Header()
+	for k, v := range x.private {
+		if strings.HasPrefix(k, http.TrailerPrefix) || announces(dst["Trailer"], k) {
+			dst[k] = v
+		}
+	}
+}
+
+// announces reports whether one of the comma-separated lists in values has the name.
+func announces(values []string, name string) bool {
+	for _, list := range values {
+		for announced := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(announced), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func replaceHeader(dst, src http.Header) {
 	for k := range dst {
 		if _, ok := src[k]; !ok {
@@ -178,11 +241,34 @@ func (x *response) commit(status int) {
 
 // send sends what base's header map holds.
 func (x *response) send(status int) {
-	x.sse = isEventStream(x.base.Header()) // as it is here: whoever compresses outside adds a header of its own
+	h := x.base.Header()
+	x.sign(h)
+	x.sse = isEventStream(h) // as it is here: whoever compresses outside adds a header of its own
+	if x.relaying && len(h["Content-Length"]) == 1 && len(h["Content-Encoding"]) == 0 {
+		n, err := strconv.Atoi(h["Content-Length"][0])
+		x.room, x.bounded = n, err == nil
+	}
 	x.base.WriteHeader(status)
 	x.held, x.status = 0, int32(status)
 	if x.clock != nil {
 		x.clock.began()
+	}
+}
+
+// sign keeps the id of the answer that of the log, and the limits those of this server: a reverse proxy adds those of the server behind it.
+func (x *response) sign(h http.Header) {
+	if id := h[headerRequestID]; len(id) != 1 || id[0] != x.ctx.id[0] {
+		h[headerRequestID] = x.ctx.id[:]
+	}
+	if len(h[headerRequestIDShort]) > 1 {
+		h[headerRequestIDShort] = x.ctx.id[:]
+	}
+	if x.rated {
+		for _, k := range rateHeaders {
+			if values := h[k]; len(values) > 1 {
+				h[k] = values[:1:1]
+			}
+		}
 	}
 }
 
@@ -212,10 +298,20 @@ func (x *response) write(p []byte) (int, error) {
 			return len(p), nil
 		}
 	}
-	n, err := x.base.Write(p)
-	x.wrote(p[:max(0, min(n, len(p)))])
+	kept := p
+	if x.bounded && !x.hijacked && len(p) >= x.room {
+		kept = p[:x.room] // what follows is of a handler that has gone on after its error
+		x.closed = true
+	}
+	n, err := x.base.Write(kept)
+	n = max(0, min(n, len(kept)))
+	x.wrote(kept[:n])
+	x.room -= n
 	if x.clock != nil {
 		x.clock.touched()
+	}
+	if err == nil && n == len(kept) {
+		n = len(p)
 	}
 	return n, err
 }
@@ -238,8 +334,10 @@ func (x *response) wrote(p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	x.body = true
+	x.wroteAny = true
+	x.passed += len(p)
 	if x.sse {
+		x.lines.pass(p)
 		if len(p) >= len(x.tail) {
 			copy(x.tail[:], p[len(p)-len(x.tail):])
 		} else {
@@ -249,9 +347,55 @@ func (x *response) wrote(p []byte) {
 	}
 }
 
+// lines tells by the lines that have passed which form an event stream has that no Stream writes. What the registry speaks does not tell: one server has endpoints of
+// both forms, and a proxy hands on whatever comes.
+type lines struct {
+	begin  [len("event:")]byte // of the line that is under way
+	n      uint8               // bytes in begin
+	data   bool                // some line was data
+	named  bool                // some line named its event
+	others bool                // some line was neither
+}
+
+// pass takes note of p.
+func (l *lines) pass(p []byte) {
+	for _, c := range p {
+		switch {
+		case c == '\n' || c == '\r':
+			l.end()
+		case int(l.n) < len(l.begin):
+			l.begin[l.n] = c
+			l.n++
+		}
+	}
+}
+
+func (l *lines) end() {
+	field, _, _ := bytes.Cut(l.begin[:l.n], []byte{':'})
+	switch {
+	case l.n == 0:
+	case string(field) == "data":
+		l.data = true
+	case string(field) == "event":
+		l.named = true
+	default:
+		l.others = true // a comment, id, retry, or no field at all
+	}
+	l.n = 0
+}
+
+// form returns the form that an error event must have, if readers of either form would find it: those of messages pass over lines they do not look for, some of those
+// of chat read no error after one.
+func (l *lines) form() (Form, bool) {
+	if l.named {
+		return Messages, true
+	}
+	return Chat, l.data && !l.others
+}
+
 // betweenEvents reports whether the body of an event stream ends with a whole event, so that another can follow.
 func (x *response) betweenEvents() bool {
-	if !x.body {
+	if !x.wroteAny {
 		return true
 	}
 	last := string(x.tail[:])
@@ -265,33 +409,39 @@ func (x *response) closedError() error {
 	return errAnswered
 }
 
-// ReadFrom implements io.ReaderFrom, so that io.Copy can use what the base has, such as sendfile.
-func (x *response) ReadFrom(src io.Reader) (int64, error) {
+// ReadFrom implements io.ReaderFrom, so that io.Copy can use what the base has, such as sendfile. The answer begins with the first byte of src and not before: a src that
+// fails at once leaves the error its status.
+func (x *response) ReadFrom(src io.Reader) (n int64, err error) {
+	// src may block for long, and the lock is not held while it does.
 	rf, ok := x.base.(io.ReaderFrom)
-	if !ok || !x.passes() {
-		// src may block for long, and the lock is not held while it does.
-		return io.Copy(struct{ io.Writer }{x}, src)
+	if ok && !x.passes() {
+		n, err = io.Copy(struct{ io.Writer }{x}, io.LimitReader(src, firstCopied))
+		if err != nil || n < firstCopied {
+			return n, err
+		}
 	}
-	n, err := rf.ReadFrom(src)
-	if n > 0 {
+	var rest int64
+	if !ok || !x.passes() {
+		rest, err = io.Copy(struct{ io.Writer }{x}, src)
+		return n + rest, err
+	}
+	rest, err = rf.ReadFrom(src)
+	if rest > 0 {
 		x.mu.Lock()
-		x.body = true
+		x.wroteAny = true
 		x.mu.Unlock()
 	}
-	return n, err
+	return n + rest, err
 }
 
-// passes reports whether the body needs no watching: no timer may write, no event could follow and nothing is replaced. It begins the answer then.
+// firstCopied is how much of a body ReadFrom copies itself to begin the answer; net/http does it with as much, to look for the type.
+const firstCopied = 512
+
+// passes reports whether the body needs no watching: the answer has begun, no timer may write, no event could follow and nothing is replaced.
 func (x *response) passes() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.closed || x.held != 0 || x.hijacked || x.clock != nil || x.stream != nil {
-		return false
-	}
-	if x.status == 0 {
-		x.commit(http.StatusOK)
-	}
-	return !x.sse
+	return x.status != 0 && !x.bounded && !x.closed && !x.hijacked && x.clock == nil && x.stream == nil && !x.sse
 }
 
 // FlushError sends what is buffered. It fails with an error that is errors.ErrUnsupported where the server cannot flush.

@@ -9,10 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/http/httputil"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -198,6 +201,68 @@ func TestShaping(t *testing.T) {
 	}
 }
 
+// What a limiter of somebody else, or a server behind a reverse proxy, says of the wait is not lost with its text.
+func TestShapingKeepsTheWait(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, c := range []struct {
+		name                string
+		status              int
+		after, retry        string
+		wantAfter, wantVeto string
+		message             string
+	}{
+		{"a wait", 429, "47", "", "47", "", "Retry-After"},
+		{"of a server", 503, "30", "", "30", "", "Retry-After"},
+		{"none", 429, "", "", "1", "", "Retry-After"},
+		{"nonsense", 429, "soon", "", "1", "", "Retry-After"},
+		{"zero", 429, "0", "", "1", "", "Retry-After"},
+		{"a date that has passed", 503, "Fri, 02 Jan 2015 03:04:35 GMT", "", "1", "", "Retry-After"},
+		{"a date", 503, time.Now().Add(40 * time.Second).UTC().Format(http.TimeFormat), "", "40", "", "Retry-After"},
+		{"an hour", 429, "3600", "", "", "false", "Try again in 3600 seconds."},
+		{"a veto", 429, "", "false", "", "false", "The rate limit is reached.\""},
+		{"a veto and a wait", 503, "7", "false", "", "false", "The service is not available just now.\""},
+		{"a wish", 400, "", "true", "", "", ""},
+		{"a wait where none belongs", 404, "7", "", "", "", ""},
+	} {
+		answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if c.after != "" {
+				w.Header().Set("Retry-After", c.after)
+			}
+			if c.retry != "" {
+				w.Header().Set("X-Should-Retry", c.retry)
+			}
+			http.Error(w, "secret", c.status)
+		})
+		behind := serve(t, answer, false)
+		target, err := url.Parse(behind.URL)
+		require.NoError(t, err)
+		for way, h := range map[string]http.Handler{
+			"itself": answer, "Timeout": ew.Timeout(middleware.Timeout{Total: time.Hour})(answer),
+			"inside of another": (&middleware.ErrorWriter{Registry: errcodes.OpenAI(), Logger: slog.New(slog.DiscardHandler)}).Wrap(answer),
+			"proxied":           &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }},
+		} {
+			w := httptest.NewRecorder()
+			ew.Wrap(h).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			require.Equal(t, c.status, w.Code)
+			if after := w.Header()["Retry-After"]; c.name == "a date" {
+				require.Regexp(t, "^(3[0-9]|40)$", after[0], "%s %s", c.name, way)
+			} else {
+				require.Equal(t, c.wantAfter, strings.Join(after, ","), "%s %s", c.name, way)
+			}
+			require.Equal(t, c.wantVeto, strings.Join(w.Header()["X-Should-Retry"], ","), "%s %s", c.name, way)
+			require.Contains(t, w.Body.String(), c.message, "%s %s", c.name, way)
+			require.NotContains(t, w.Body.String(), "secret")
+		}
+	}
+
+	w := httptest.NewRecorder()
+	ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Retry-After", "47") // for an answer that was not given
+		return &errcodes.Error{Code: errcodes.RateLimited}
+	}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, "1", w.Header().Get("Retry-After"))
+}
+
 func TestMuxRedirectsAndRoutesPass(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/dir/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dir") })
@@ -242,19 +307,24 @@ func (w *readFromRecorder) ReadFrom(src io.Reader) (int64, error) {
 
 func TestReadFromIsWatchedWhereItMatters(t *testing.T) {
 	ew := quiet(errcodes.OpenAI())
+	long := strings.Repeat("abcd", 256)
 	for _, c := range []struct {
 		name string
 		h    http.Handler
 		want int64
 	}{
-		{"plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader("abc")) }), 3},
+		{"plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader(long)) }), 512},
+		{"begun", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.Copy(w, onlyReader(long))
+		}), 1024},
 		{"event stream", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
-			_, _ = io.Copy(w, onlyReader("data: 1\n\n"))
+			_, _ = io.Copy(w, onlyReader(strings.Repeat("data: 1\n\n", 256)))
 			panic("the event after it needs the boundary")
 		}), 0},
 		{"Timeout", ew.Timeout(middleware.Timeout{Total: time.Hour})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.Copy(w, onlyReader("abc"))
+			_, _ = io.Copy(w, onlyReader(long))
 		})), 0},
 		{"after the error", ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
 			ew.WriteError(w, r, errKilled)
@@ -271,6 +341,103 @@ func TestReadFromIsWatchedWhereItMatters(t *testing.T) {
 			require.Contains(t, w.Body.String(), "data: 1\n\ndata: {\"error\":{")
 		}
 	}
+}
+
+// A copy that fails before its first byte leaves the error its status; later it breaks the answer off.
+func TestCopyThatFails(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+			for _, begin := range []int{0, 1, firstCopied - 1, firstCopied, firstCopied + 1, 1 << 16} {
+				ew := quiet(errcodes.Runbase())
+				srv := serve(t, ew.Wrap(ew.Timeout(limits)(ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+					w.Header().Set("Content-Type", "application/json")
+					src := io.MultiReader(strings.NewReader(strings.Repeat(" ", begin)), iotest.ErrReader(errKilled))
+					if n, err := io.Copy(w, src); err != nil && n == int64(begin) {
+						return &errcodes.Error{Code: errcodes.BadGateway, Err: err}
+					}
+					return nil
+				}))), http2)
+				res, err := srv.Client().Get(srv.URL)
+				if begin == 0 {
+					require.NoError(t, err)
+					body, err := io.ReadAll(res.Body)
+					require.NoError(t, err)
+					require.Equal(t, 502, res.StatusCode)
+					require.Contains(t, string(body), `"bad_gateway"`)
+				} else if err == nil { // else it broke with its header
+					_, err = io.ReadAll(res.Body)
+					require.Error(t, err)
+				}
+				if res != nil {
+					_ = res.Body.Close()
+				}
+				srv.Close()
+			}
+		}
+	}
+}
+
+// firstCopied is where the short way begins.
+const firstCopied = 512
+
+func TestTrailers(t *testing.T) {
+	ew := quiet(errcodes.RunInfra())
+	limit := ew.Timeout(middleware.Timeout{Total: time.Hour})
+	plain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Trailer", "X-Sum, x-more")
+		w.Header().Add("Trailer", "X-Unset")
+		_, _ = io.WriteString(w, "body")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set("X-Sum", "42")
+		w.Header().Set("X-More", "43")
+		w.Header().Set("X-Unannounced", "44")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "45")
+	})
+	stream := ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Trailer", "X-Sum, X-More")
+		s := ew.Stream(w, r, middleware.Chat)
+		if r.URL.Path == "/held" {
+			s.HoldFor(time.Hour)
+		}
+		if err := s.Send([]byte("{}")); err != nil {
+			return err
+		}
+		w.Header().Set("X-Sum", "42")
+		w.Header().Set("X-More", "43")
+		w.Header().Set("X-Unannounced", "44")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "45")
+		return s.Done()
+	})
+	for _, c := range []struct {
+		name, path string
+		h          http.Handler
+	}{
+		{"bare", "/", plain},
+		{"Wrap", "/", ew.Wrap(plain)},
+		{"Timeout", "/", ew.Wrap(limit(plain))},
+		{"Stream", "/", ew.Wrap(stream)},
+		{"HoldFor", "/held", ew.Wrap(stream)},
+		{"Timeout and Stream", "/", ew.Wrap(limit(stream))},
+		{"Timeout and HoldFor", "/held", ew.Wrap(limit(stream))},
+	} {
+		for _, http2 := range []bool{false, true} {
+			res, _ := do(t, serve(t, c.h, http2), http.MethodGet, c.path, "")
+			require.Equal(t, 200, res.StatusCode)
+			require.Equal(t, "42", res.Trailer.Get("X-Sum"), "%s http2=%v", c.name, http2)
+			require.Equal(t, "43", res.Trailer.Get("X-More"), "%s http2=%v", c.name, http2)
+			require.Equal(t, "45", res.Trailer.Get("X-Late"), "%s http2=%v", c.name, http2)
+			require.NotContains(t, res.Trailer, "X-Unannounced", "%s http2=%v", c.name, http2)
+			require.NotContains(t, res.Header, "X-Unannounced", "%s http2=%v", c.name, http2)
+		}
+	}
+}
+
+// Nothing to copy is no error.
+func TestCopyOfNothing(t *testing.T) {
+	srv := serve(t, quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, onlyReader("")) })), false)
+	res, body := do(t, srv, http.MethodGet, "/", "")
+	require.Equal(t, 200, res.StatusCode)
+	require.Empty(t, body)
 }
 
 func onlyReader(s string) io.Reader { return struct{ io.Reader }{strings.NewReader(s)} }
@@ -342,41 +509,129 @@ func TestWrapperBetween(t *testing.T) {
 	require.Equal(t, "half", w.Body.String())
 }
 
+// wrappers are writers that somebody puts between Wrap and the handler.
+type (
+	counted  struct{ http.ResponseWriter }
+	unsized  struct{ http.ResponseWriter }
+	buffered struct {
+		http.ResponseWriter
+
+		status int
+		b      bytes.Buffer
+	}
+)
+
+func (w counted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w unsized) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *buffered) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+func (w *buffered) Write(p []byte) (int, error) { return w.b.Write(p) }
+
+func (w *buffered) done() {
+	w.ResponseWriter.WriteHeader(w.status)
+	_, _ = w.ResponseWriter.Write(w.b.Bytes())
+}
+
+// A handler that forgets to return after its error adds nothing to it, whoever stands between.
+func TestWritesAfterAnErrorAreDropped(t *testing.T) {
+	ew := quiet(errcodes.Runbase())
+	forget := func(w http.ResponseWriter, r *http.Request) {
+		ew.WriteError(w, r, &errcodes.Error{Code: errcodes.RunNotFound})
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, `{"id":"secret"}`)
+		_, _ = io.Copy(w, onlyReader(`{"id":"secret"}`))
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"nobody":  forget,
+		"counted": func(w http.ResponseWriter, r *http.Request) { forget(counted{w}, r) },
+		"unsized": func(w http.ResponseWriter, r *http.Request) { forget(unsized{w}, r) },
+		"two":     func(w http.ResponseWriter, r *http.Request) { forget(counted{counted{w}}, r) },
+		"buffered": func(w http.ResponseWriter, r *http.Request) {
+			b := &buffered{ResponseWriter: w}
+			forget(b, r)
+			b.done()
+		},
+	} {
+		for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+			for _, http2 := range []bool{false, true} {
+				res, body := do(t, serve(t, ew.Wrap(ew.Timeout(limits)(h)), http2), http.MethodGet, "/", "")
+				require.Equal(t, 404, res.StatusCode, name)
+				require.NotContains(t, body, "secret", "%s http2=%v", name, http2)
+				got, err := errcodes.Runbase().Dialect().Decode([]byte(body))
+				require.NoError(t, err)
+				require.NotEmpty(t, got.Message)
+			}
+		}
+	}
+}
+
+// An event stream of the handler's own takes an error where its reader will find it, whatever the registry speaks elsewhere.
 func TestEventBoundaries(t *testing.T) {
+	const none, chat, messages = "", "data: {\"error\":{", "event: error\ndata: {\"type\":\"error\""
 	for _, c := range []struct {
 		writes []string
-		event  bool
+		event  string
 	}{
-		{[]string{"data: 1\n\n"}, true},
-		{[]string{"data: 1\n", "\n"}, true},
-		{[]string{"data: 1", "\n", "\n"}, true},
-		{[]string{"data: 1\r\n\r\n"}, true},
-		{[]string{"data: 1\r", "\n\r", "\n"}, true},
-		{[]string{"data: 1\r\r"}, true},
-		{[]string{"data: 1\n\n", ""}, true},
-		{[]string{""}, true},
-		{[]string{"data: 1\n"}, false},
-		{[]string{"data: 1\r\n"}, false},
-		{[]string{"data: 1\r\n\r"}, false},
-		{[]string{"data: 1\n\nd"}, false},
-		{[]string{"\n"}, false},
+		{[]string{"data: 1\n\n"}, chat},
+		{[]string{"data:1\n\ndata\n\n"}, chat},
+		{[]string{"data: 1\n", "\n"}, chat},
+		{[]string{"data: 1", "\n", "\n"}, chat},
+		{[]string{"d", "at", "a: 1\n\n"}, chat},
+		{[]string{"data: 1\r\n\r\n"}, chat},
+		{[]string{"data: 1\r", "\n\r", "\n"}, chat},
+		{[]string{"data: 1\r\r"}, chat},
+		{[]string{"data: 1\n\n", ""}, chat},
+		{[]string{"data: event: x\ndata: 1\n\n"}, chat},
+		{[]string{"event: a\ndata: 1\n\n"}, messages},
+		{[]string{"event:a\r\ndata:1\r\n\r\n"}, messages},
+		{[]string{"ev", "ent: a\ndata: 1\n\n"}, messages},
+		{[]string{"data: 1\nevent: a\n\n"}, messages},
+		{[]string{": wait\n\n", "event: a\nid: 1\ndata: 1\n\n"}, messages},
+		{[]string{""}, none},
+		{[]string{"\n\n"}, none},
+		{[]string{": wait\n\n"}, none},
+		{[]string{": wait\n\n", "data: 1\n\n"}, none},
+		{[]string{"data: 1\n\n", ":\n\n"}, none},
+		{[]string{"id: 1\ndata: 1\n\n"}, none},
+		{[]string{"retry: 1\n\ndata: 1\n\n"}, none},
+		{[]string{"\ufeffdata: 1\n\n"}, none},
+		{[]string{"database: 1\n\n"}, none},
+		{[]string{"eventful: 1\ndata: 1\n\n"}, none},
+		{[]string{" data: 1\n\n"}, none},
+		{[]string{"{}\n\n"}, none},
+		{[]string{"data: 1\n"}, none},
+		{[]string{"data: 1\r\n"}, none},
+		{[]string{"data: 1\r\n\r"}, none},
+		{[]string{"data: 1\n\nd"}, none},
+		{[]string{"event: a\ndata: 1\n\nevent: b\n"}, none},
+		{[]string{"\n"}, none},
 	} {
-		ew := quiet(errcodes.Anthropic())
-		w := httptest.NewRecorder()
-		h := ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
-			w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-			for _, s := range c.writes {
-				_, _ = io.WriteString(w, s)
+		for _, reg := range registries() {
+			w := httptest.NewRecorder()
+			h := quiet(reg).Handler(func(w http.ResponseWriter, _ *http.Request) error {
+				w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+				for _, s := range c.writes {
+					_, _ = io.WriteString(w, s)
+				}
+				return errKilled
+			})
+			run := func() { h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)) }
+			whole := strings.Join(c.writes, "")
+			if c.event != none {
+				require.NotPanics(t, run, "%s %q", reg.Name(), c.writes)
+				require.True(t, strings.HasPrefix(w.Body.String(), whole+c.event), "%s %q: %q", reg.Name(), c.writes, w.Body)
+			} else {
+				require.PanicsWithError(t, http.ErrAbortHandler.Error(), run, "%s %q", reg.Name(), c.writes)
+				require.Equal(t, whole, w.Body.String())
 			}
-			return errKilled
-		})
-		run := func() { h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)) }
-		if c.event {
-			run()
-			require.Contains(t, w.Body.String(), "event: error\ndata: {\"type\":\"error\"", "%q", c.writes)
-		} else {
-			require.PanicsWithError(t, http.ErrAbortHandler.Error(), run, "%q", c.writes)
-			require.NotContains(t, w.Body.String(), "error", "%q", c.writes)
 		}
 	}
 }
@@ -395,4 +650,65 @@ func TestWritesAfterTheEndFail(t *testing.T) {
 	require.Error(t, http.NewResponseController(late).Flush())
 	_, _, err = http.NewResponseController(late).Hijack()
 	require.Error(t, err)
+}
+
+// A server behind a reverse proxy has ids and limits of its own. The caller gets those of the server that it talks to.
+func TestRequestIDBehindProxy(t *testing.T) {
+	for _, status := range []int{200, 404} {
+		behind := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for _, k := range []string{"X-Request-Id", "Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
+				w.Header().Set(k, "7777")
+			}
+			w.WriteHeader(status)
+		}), false)
+		target, err := url.Parse(behind.URL)
+		require.NoError(t, err)
+		logs := newRecords()
+		for _, short := range []bool{false, true} {
+			for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+				ew := &middleware.ErrorWriter{RequestIDs: middleware.RequestIDs{Short: short}, Logger: slog.New(logs)}
+				rate := ew.LimitRate(middleware.RateRules{Limiter: &middleware.LocalLimiter{Quota: middleware.Quota{Requests: 10}}})
+				proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+				srv := serve(t, ew.Wrap(ew.Timeout(limits)(rate(proxy))), false)
+				logs.clear()
+				res, _ := do(t, srv, http.MethodGet, "/", "", "Authorization", "Bearer k")
+				require.Equal(t, status, res.StatusCode)
+				ids := res.Header["X-Request-Id"]
+				require.Len(t, ids, 1)
+				require.Regexp(t, requestIDForm, ids[0])
+				if status == 404 {
+					require.Equal(t, ids[0], logs.next(t)[0]["request_id"])
+				}
+				if short {
+					require.Equal(t, ids, res.Header["Request-Id"])
+				}
+				require.Equal(t, []string{"10"}, res.Header["X-Ratelimit-Limit"])
+				require.Equal(t, []string{"9"}, res.Header["X-Ratelimit-Remaining"])
+				require.Len(t, res.Header["X-Ratelimit-Reset"], 1)
+
+				free := serve(t, ew.Wrap(ew.Timeout(limits)(proxy)), false)
+				res, _ = do(t, free, http.MethodGet, "/", "")
+				require.Equal(t, []string{"7777"}, res.Header["X-Ratelimit-Limit"], "nobody here counts")
+				require.Len(t, res.Header["X-Request-Id"], 1)
+				require.Regexp(t, requestIDForm, res.Header["X-Request-Id"][0])
+			}
+		}
+	}
+}
+
+// Nor can a handler give the answer another id, or none.
+func TestRequestIDStays(t *testing.T) {
+	for _, path := range []string{"/written", "/empty"} {
+		w := httptest.NewRecorder()
+		quiet(nil).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Request-Id", "mine")
+			if path == "/empty" {
+				w.Header().Del("X-Request-Id")
+				return
+			}
+			_, _ = io.WriteString(w, "x")
+		})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		require.Len(t, w.Header()["X-Request-Id"], 1)
+		require.Regexp(t, requestIDForm, w.Header().Get("X-Request-Id"))
+	}
 }

@@ -72,6 +72,8 @@ var (
 //
 // It must run inside of [ErrorWriter.Wrap] or [ErrorWriter.Handler]; elsewhere every method of the Stream fails and nothing is written. There is one
 // Stream for each request: a second call returns the first.
+//
+// Events go to the writer that Wrap was given. A writer that somebody has put around w inside of Wrap, as to count or to log, does not see them: put it outside of Wrap.
 func (ew *ErrorWriter) Stream(w http.ResponseWriter, r *http.Request, form Form) *Stream {
 	x := responseFrom(r.Context())
 	s := &Stream{x: x, ew: ew, form: form, w: w, r: r}
@@ -135,12 +137,18 @@ func (s *Stream) Fail(err error) {
 	if s.x == nil || err == nil {
 		return
 	}
+	s.x.mu.Lock()
+	ended := s.terminal || s.x.refused
+	s.x.mu.Unlock()
+	if ended {
+		return
+	}
 	s.ew.WriteError(s.w, s.r, err)
 }
 
 // HoldFor sends the 200 after d at the latest, event or not, so that a caller who waits for the header knows that the request is taken. Without
 // it the header waits for the first event however long that takes. A d of 0 or less sends it now. Do not touch the headers
-// afterwards. Only the first call counts.
+// afterwards, but for trailers. Only the first call counts.
 func (s *Stream) HoldFor(d time.Duration) {
 	x := s.x
 	if x == nil {
@@ -355,6 +363,9 @@ func messagesType(row *errcodes.Entry) string {
 // {"error":{ at the beginning of the data, who reads messages for the event name.
 func appendErrorEvent(dst []byte, form Form, v *verdict, id string) []byte {
 	body := v.row.Body(v.public, id)
+	if v.wait > 0 {
+		body.RetryAfter = v.wait
+	}
 	if v.row.Retry == errcodes.RetryBackoff && body.RetryAfter > 0 {
 		body.Message = waitSentence(&v.row, v.public, body.RetryAfter) // there is no Retry-After to point at
 	}

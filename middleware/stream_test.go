@@ -174,40 +174,49 @@ func killed(t *testing.T, ew *middleware.ErrorWriter, http2 bool) *httptest.Serv
 }
 
 func TestStreamKilledAtEveryByteIsNoSuccess(t *testing.T) {
-	for form, registry := range map[middleware.Form]*errcodes.Registry{
-		middleware.Chat: errcodes.RunInfra(), middleware.Messages: errcodes.Anthropic(),
-	} {
-		for _, http2 := range []bool{false, true} {
-			srv := killed(t, quiet(registry), http2)
-			for how := range kills {
-				t.Run(fmt.Sprintf("%s %s http2=%v", form, how, http2), func(t *testing.T) {
-					whole := recorded[form]
-					events := 0
-					for n := range len(whole) {
-						res, err := srv.Client().Get(fmt.Sprintf("%s/%s?%d-%d", srv.URL, strings.ReplaceAll(how, " ", "%20"), n, form))
-						if err != nil && how == "timeout" && n > 0 && !strings.HasSuffix(whole[:n], "\n\n") {
-							continue // on a busy machine the bound strikes before the flush, and the break comes before the header
-						}
-						require.NoError(t, err)
-						got := read(t, form, res)
-						_ = res.Body.Close()
-						switch {
-						case n == 0:
-							require.GreaterOrEqual(t, got.status, 400, "before the first byte the status tells")
-						case strings.HasSuffix(whole[:n], "\n\n"):
-							require.NotEmpty(t, got.failed, "an error event after %d bytes", n)
-							require.NoError(t, got.broken, "a clean end after the event")
-							require.NotContains(t, got.failed, "canary")
-							events++
-						default:
-							require.Error(t, got.broken, "a break after %d bytes", n)
-						}
-						require.False(t, got.success() && got.text != "abc", "n=%d: %+v", n, got)
-						require.False(t, got.terminal && got.text != "abc")
+	type way struct {
+		form     middleware.Form
+		registry *errcodes.Registry
+		http2    bool
+	}
+	var ways []way
+	for form := range recorded {
+		for _, registry := range registries() {
+			ways = append(ways, way{form, registry, false})
+		}
+	}
+	ways = append(ways, way{middleware.Chat, errcodes.RunInfra(), true}, way{middleware.Messages, errcodes.Anthropic(), true})
+	for _, c := range ways {
+		form, registry := c.form, c.registry
+		srv := killed(t, quiet(registry), c.http2)
+		for how := range kills {
+			t.Run(fmt.Sprintf("%s %s %s http2=%v", form, registry.Name(), how, c.http2), func(t *testing.T) {
+				whole := recorded[form]
+				events := 0
+				for n := range len(whole) {
+					res, err := srv.Client().Get(fmt.Sprintf("%s/%s?%d-%d", srv.URL, strings.ReplaceAll(how, " ", "%20"), n, form))
+					if err != nil && how == "timeout" && n > 0 && !strings.HasSuffix(whole[:n], "\n\n") {
+						continue // on a busy machine the bound strikes before the flush, and the break comes before the header
 					}
-					require.Equal(t, 3, events)
-				})
-			}
+					require.NoError(t, err)
+					got := read(t, form, res)
+					_ = res.Body.Close()
+					switch {
+					case n == 0:
+						require.GreaterOrEqual(t, got.status, 400, "before the first byte the status tells")
+					case strings.HasSuffix(whole[:n], "\n\n"):
+						require.NotEmpty(t, got.failed, "an error event after %d bytes", n)
+						require.NoError(t, got.broken, "a clean end after the event")
+						require.NotContains(t, got.failed, "canary")
+						events++
+					default:
+						require.Error(t, got.broken, "a break after %d bytes", n)
+					}
+					require.False(t, got.success() && got.text != "abc", "n=%d: %+v", n, got)
+					require.False(t, got.terminal && got.text != "abc")
+				}
+				require.Equal(t, 3, events)
+			})
 		}
 	}
 }
@@ -309,6 +318,52 @@ func TestStreamErrorEventOfEveryRow(t *testing.T) {
 	}
 }
 
+// tallied is the writer of an access log.
+type tallied struct {
+	http.ResponseWriter
+
+	status, n int
+}
+
+func (w *tallied) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *tallied) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.n += n
+	return n, err
+}
+
+func (w *tallied) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// An access log that stands outside of Wrap sees every byte, those of timers too.
+func TestStreamIsSeenOutsideOfWrap(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, end := range []error{nil, errKilled} {
+		for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+			h := ew.Wrap(ew.Timeout(limits)(ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+				s := ew.Stream(w, r, middleware.Chat)
+				s.HoldFor(0)
+				if err := s.Send([]byte("{}")); err != nil {
+					return err
+				}
+				if end != nil {
+					return end
+				}
+				return s.Done()
+			})))
+			w := httptest.NewRecorder()
+			seen := &tallied{ResponseWriter: w}
+			h.ServeHTTP(seen, httptest.NewRequest(http.MethodGet, "/", nil))
+			require.Equal(t, 200, seen.status)
+			require.Equal(t, w.Body.Len(), seen.n)
+			require.True(t, strings.HasPrefix(w.Body.String(), "data: {}\n\ndata: "))
+		}
+	}
+}
+
 func TestStreamHeaders(t *testing.T) {
 	ew := quiet(errcodes.OpenAI())
 	w := httptest.NewRecorder()
@@ -345,6 +400,32 @@ func TestStreamEnds(t *testing.T) {
 	t.Run("done without an event", func(t *testing.T) {
 		w := run(middleware.Chat, func(s *middleware.Stream) error { return s.Done() })
 		require.Equal(t, "data: [DONE]\n\n", w.Body.String())
+	})
+	t.Run("failed after the end", func(t *testing.T) {
+		logs := newRecords()
+		told := 0
+		ew := &middleware.ErrorWriter{
+			Registry: errcodes.OpenAI(), Logger: slog.New(logs), Observer: observerFunc(func(*middleware.Refusal) { told++ }),
+		}
+		for _, end := range []func(s *middleware.Stream){
+			func(s *middleware.Stream) { require.NoError(t, s.Done()) },
+			func(s *middleware.Stream) { s.Fail(errKilled) },
+		} {
+			logs.clear()
+			told = 0
+			before := 0
+			w := httptest.NewRecorder()
+			ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+				s := ew.Stream(w, r, middleware.Chat)
+				require.NoError(t, s.Send([]byte("{}")))
+				end(s)
+				before = len(logs.all())
+				s.Fail(errKilled)
+				return nil
+			}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			require.Len(t, logs.all(), before)
+			require.Equal(t, before, told)
+		}
 	})
 	t.Run("done twice", func(t *testing.T) {
 		w := run(middleware.Chat, func(s *middleware.Stream) error { return errors.Join(s.Done(), s.Done()) })

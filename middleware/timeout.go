@@ -24,10 +24,10 @@ import (
 //
 // When a bound strikes, the context of the handler is cancelled, with an *[errcodes.Error] of Timeout as its
 // cause ([context.Cause]), and the caller gets its answer at once: before the first byte that error as a 504; after it, if the answer is an
-// event stream that stands between two events, the error as its last event; any other answer is broken off.
+// event stream that can take it, the error as its last event, as in [ErrorWriter.WriteError]; any other answer is broken off.
 //
 // A handler that ignores its context goes on running, in a goroutine of its own, and nobody waits for it: what it writes fails with
-// [http.ErrHandlerTimeout], and a panic is only logged. It holds what it holds until it returns, so a server whose handlers ignore
+// [http.ErrHandlerTimeout], and a panic is only logged, or nothing at all if it is [http.ErrAbortHandler]. It holds what it holds until it returns, so a server whose handlers ignore
 // their contexts needs [ErrorWriter.LimitConcurrency] inside of the Timeout. A write that a stuck caller blocks is ended by a write deadline, a read of
 // the body by a read deadline.
 //
@@ -93,7 +93,8 @@ func (ew *ErrorWriter) limitTime(limits Timeout, next http.Handler, w http.Respo
 		handOut(inner, r) // a guest that was left behind may still write there
 	case <-c.struck:
 	}
-	if x.disarm(c) {
+	struck := x.disarm(c)
+	if struck {
 		<-c.struck // the handler may have been quicker; who observes the request wants to be told before it ends
 		if c.body != nil {
 			c.body.settle()
@@ -101,7 +102,7 @@ func (ew *ErrorWriter) limitTime(limits Timeout, next http.Handler, w http.Respo
 	}
 	c.finish()
 	c.linger()
-	g.leave()
+	g.leave(struck)
 }
 
 // guest is the goroutine of a handler under a Timeout, and the writer that it gets. mu keeps it apart from the goroutine of the
@@ -198,10 +199,15 @@ func (p *relayedPanic) String() string { return fmt.Sprintf("%v\n\n%s", p.value,
 
 func (g *guest) run(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	defer close(g.done)
+	returned := false
 	defer func() {
 		value := recover()
 		if value == nil {
-			return
+			if returned {
+				return
+			}
+			// runtime.Goexit. Without a Timeout it ends the goroutine of the connection, and with it the connection.
+			value = http.ErrAbortHandler
 		}
 		stack := debug.Stack()
 		g.mu.Lock()
@@ -215,6 +221,7 @@ func (g *guest) run(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	next.ServeHTTP(w, r)
+	returned = true
 }
 
 func (g *guest) writer() http.ResponseWriter {
@@ -226,7 +233,10 @@ func (g *guest) writer() http.ResponseWriter {
 
 // leave takes writer and body away from the guest and raises its panic, if there was one in time. A read that the guest left to a goroutine of its own is
 // the server's to end, as without a Timeout.
-func (g *guest) leave() {
+//
+// A guest that asks for the connection to be broken means its own answer, as a reverse proxy does whose copy was cancelled. When the clock has struck, the answer is the
+// clock's, and whole or broken as that has decided.
+func (g *guest) leave(struck bool) {
 	if g.c.body != nil {
 		g.c.body.left.Store(true)
 	}
@@ -238,6 +248,9 @@ func (g *guest) leave() {
 		return
 	}
 	if value == http.ErrAbortHandler { //nolint:errorlint // net/http compares like this.
+		if struck {
+			return
+		}
 		panic(value)
 	}
 	panic(&relayedPanic{value: value, stack: stack})
@@ -329,7 +342,11 @@ func (x *response) disarm(c *clock) bool {
 	defer x.mu.Unlock()
 	c.stop()
 	x.clock = nil
-	if x.status == 0 && !x.closed && !x.timedOut {
+	switch {
+	case x.timedOut: // the headers may still be in use
+	case x.status != 0:
+		x.publishTrailers()
+	case !x.closed:
 		x.publish()
 	}
 	x.private = nil

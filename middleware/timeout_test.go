@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -235,6 +236,68 @@ func TestTimeout(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A handler that ends its goroutine has not finished its answer.
+func TestTimeoutOfHandlerThatExits(t *testing.T) {
+	for _, begin := range []string{"", "half"} {
+		for _, http2 := range []bool{false, true} {
+			ew := quiet(errcodes.OpenAI())
+			srv := serve(t, ew.Timeout(middleware.Timeout{Total: time.Hour})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, begin)
+				runtime.Goexit()
+			})), http2)
+			res, err := srv.Client().Get(srv.URL)
+			if err == nil {
+				_, err = io.ReadAll(res.Body)
+				_ = res.Body.Close()
+			}
+			require.Error(t, err, "%q http2=%v", begin, http2)
+		}
+	}
+}
+
+// A reverse proxy breaks the connection as soon as its copy is cancelled. By then the answer is that of the clock, whatever log and observer still do.
+func TestTimeoutOfHandlerThatAborts(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		begin  string // what the handler writes before it waits
+		value  any
+		status int
+		body   string
+		abort  bool
+	}{
+		{"nothing begun", "", http.ErrAbortHandler, 504, `"code":"timeout"`, false},
+		{"nothing begun, another panic", "", "boom", 504, `"code":"timeout"`, false},
+		{"between events", "data: {}\n\n", http.ErrAbortHandler, 200, "data: {}\n\ndata: {\"error\":{", false},
+		{"in an event", "data: {}\n\ndata: {", http.ErrAbortHandler, 200, "data: {}\n\ndata: {", true},
+	} {
+		for _, slow := range []time.Duration{0, 5 * time.Millisecond} {
+			t.Run(c.name+" "+slow.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ew := quiet(errcodes.OpenAI())
+					ew.Observer = observerFunc(func(*middleware.Refusal) { pause(slow) })
+					w := newSafeRecorder()
+					h := ew.Timeout(middleware.Timeout{FirstByte: time.Second, Idle: time.Second})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if c.begin != "" {
+							w.Header().Set("Content-Type", "text/event-stream")
+							_, _ = io.WriteString(w, c.begin)
+						}
+						<-r.Context().Done()
+						panic(c.value)
+					}))
+					serveHTTP := func() { h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil)) }
+					if c.abort {
+						require.PanicsWithError(t, http.ErrAbortHandler.Error(), serveHTTP)
+					} else {
+						require.NotPanics(t, serveHTTP)
+					}
+					require.Equal(t, c.status, w.Code)
+					require.Contains(t, w.Body.String(), c.body)
+				})
+			})
+		}
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/errwire/errwire/errcodes"
@@ -20,7 +23,10 @@ type verdict struct {
 	public     *errcodes.Error // what the handler lets the caller read; nil for nothing
 	err        error
 	undeclared errcodes.Code
-	gone       bool // the caller left
+	wait       time.Duration // what somebody other than the handler's *errcodes.Error asks for; 0 for nothing
+	veto       bool          // somebody other than the registry says that the request is not to be sent again
+	slow       bool          // a deadline has ended a read of the body
+	gone       bool          // the caller left
 
 	panicked any
 	stack    []byte
@@ -34,36 +40,49 @@ func (v *verdict) decide(ctx context.Context, gone bool) {
 		return
 	}
 	err := v.err
-	code, public := inspect(ctx, err)
-	if v.public = public; public != nil && !carries(err, public) {
-		v.err = fmt.Errorf("%w: %w", err, public) // the context's error does not say why it ended
+	found := inspect(ctx, err, v.slow)
+	v.wait = found.wait
+	if v.public = found.public; v.public != nil && !carries(err, v.public) {
+		v.err = fmt.Errorf("%w: %w", err, v.public) // the context's error does not say why it ended
 	}
 	var ok bool
-	if v.row, ok = v.reg.Lookup(code); !ok {
-		v.undeclared, v.public = code, nil
+	if v.row, ok = v.reg.Lookup(found.code); !ok {
+		v.undeclared, v.public = found.code, nil
 		v.row = lookup(v.reg, errcodes.Internal)
 	}
 }
 
+// finding is what stands behind an error.
+type finding struct {
+	code   errcodes.Code
+	public *errcodes.Error
+	wait   time.Duration
+}
+
 // inspect finds the condition behind err, and what the caller may read of it. The methods of an error are anybody's code, and those of a
 // nil pointer in an error panic as a rule.
-func inspect(ctx context.Context, err error) (code errcodes.Code, public *errcodes.Error) {
+func inspect(ctx context.Context, err error, slow bool) (found finding) {
 	if e, ok := err.(*errcodes.Error); ok && e != nil && e.Code != "" { //nolint:errorlint // The common case without a walk; the walk is next.
-		return e.Code, e
+		return finding{code: e.Code, public: e}
 	}
 	defer func() {
 		if recover() != nil {
-			code, public = errcodes.Internal, nil
+			found = finding{code: errcodes.Internal}
 		}
 	}()
-	public = publicError(err)
+	public, behind := walk(err)
 	if public == nil {
-		return foreign(ctx, err)
+		return foreign(ctx, err, behind, slow)
 	}
+	return declared(public)
+}
+
+// declared is the finding of what a handler let the caller read.
+func declared(public *errcodes.Error) finding {
 	if public.Code == "" {
-		return errcodes.Internal, public
+		return finding{code: errcodes.Internal, public: public}
 	}
-	return public.Code, public
+	return finding{code: public.Code, public: public}
 }
 
 // carries reports whether public stands in err's tree.
@@ -78,40 +97,103 @@ func callerGone(conn context.Context) bool {
 	return conn.Err() == context.Canceled && context.Cause(conn) == context.Canceled //nolint:errorlint // The bare value says that nobody gave a reason.
 }
 
-// publicError returns the first *errcodes.Error in err's tree, nil for none and for a nil pointer.
-func publicError(err error) *errcodes.Error {
-	if e, ok := errors.AsType[*errcodes.Error](err); ok {
-		return e
+// upstream is an error that a server got from another one, as those of package classify are: its condition is that of a call of the server's, in which the
+// server was the caller, and its words may hold the server's own key. So nothing in it is meant for the callers of this server, also where
+// it holds an *errcodes.Error. The wait is 0 where none was stated.
+type upstream interface {
+	error
+	Upstream() (class errcodes.Class, wait time.Duration)
+}
+
+// walk returns the first *errcodes.Error in err's tree that this server made, nil for none and for a nil pointer, and the first upstream.
+func walk(err error) (public *errcodes.Error, behind upstream) {
+	for err != nil {
+		switch e := err.(type) { //nolint:errorlint // This is the walk.
+		case *errcodes.Error:
+			return e, behind
+		case upstream:
+			return nil, e
+		}
+		if as, ok := err.(interface{ As(target any) bool }); ok && as.As(&public) {
+			return public, behind
+		}
+		switch e := err.(type) { //nolint:errorlint // As above.
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, err := range e.Unwrap() {
+				found, first := walk(err)
+				if behind == nil {
+					behind = first
+				}
+				if found != nil {
+					return found, behind
+				}
+			}
+			return nil, behind
+		default:
+			return nil, behind
+		}
 	}
-	return nil
+	return nil, behind
+}
+
+// endedByDeadline reports whether err is that of a read or a write that a deadline ended.
+func endedByDeadline(err error) (ended bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// publicError returns what walk finds for the caller, nil for nothing.
+func publicError(err error) *errcodes.Error {
+	public, _ := walk(err)
+	return public
 }
 
 // foreign finds the condition behind an error that is not this library's.
-func foreign(ctx context.Context, err error) (errcodes.Code, *errcodes.Error) {
+func foreign(ctx context.Context, err error, behind upstream, slow bool) finding {
 	canceled, late := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
 	if (canceled || late) && ctx.Err() != nil {
 		// The context knows better than its error why it ended.
 		cause := context.Cause(ctx)
 		if e := publicError(cause); e != nil {
-			if e.Code == "" {
-				return errcodes.Internal, e
-			}
-			return e.Code, e
+			return declared(e)
 		}
 		if errors.Is(cause, context.DeadlineExceeded) {
-			return errcodes.Timeout, nil
+			return finding{code: errcodes.Timeout}
 		}
 		if canceled && cause != context.Canceled { //nolint:errorlint // As in callerGone.
-			return errcodes.Unavailable, nil
+			return finding{code: errcodes.Unavailable}
 		}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return errcodes.BodyTooLarge, nil
+		return finding{code: errcodes.BodyTooLarge}
+	}
+	if slow && (errors.Is(err, os.ErrDeadlineExceeded) || canceled && callerGone(ctx)) {
+		return finding{code: errcodes.RequestTimeout}
+	}
+	if behind != nil {
+		return relayed(behind.Upstream())
 	}
 	if late || errors.Is(err, http.ErrHandlerTimeout) {
-		return errcodes.Timeout, nil
+		return finding{code: errcodes.Timeout}
 	}
-	return errcodes.Internal, nil
+	return finding{code: errcodes.Internal}
+}
+
+// relayed is what the failure of a server behind this one is to the callers of this one. Whose fault it was there does not matter here: a key that is refused, a quota
+// that is spent and a request that is wrong were this server's.
+func relayed(class errcodes.Class, wait time.Duration) finding {
+	switch class {
+	case errcodes.ClassTimeout:
+		return finding{code: errcodes.Timeout}
+	case errcodes.ClassRateLimited, errcodes.ClassOverloaded:
+		return finding{code: errcodes.Unavailable, wait: max(0, wait)}
+	case errcodes.ClassCanceled:
+		return finding{code: errcodes.Internal} // nobody behind has failed, and no caller has left
+	default:
+		return finding{code: errcodes.BadGateway}
+	}
 }
 
 // lookup returns the row of c, which every registry made by errcodes.New has; for any other registry it makes one.
@@ -143,10 +225,13 @@ var statusCodes = map[int]errcodes.Code{
 	529:                              errcodes.Overloaded,
 }
 
-// decideStatus judges a bare status that a handler answered with, together with the text that it
-// wrote, which only the log sees.
-func decideStatus(reg *errcodes.Registry, status int, text string) verdict {
-	v := verdict{reg: reg, err: &textError{status: status, text: text}}
+// decideStatus judges a bare status that a handler answered with, together with what its headers say of sending the request again, and with the text that it
+// wrote, which only the log sees. A limiter that is not of this package, or a server behind a reverse proxy, knows best how long to wait.
+func decideStatus(reg *errcodes.Registry, status int, h http.Header, now time.Time, text string) verdict {
+	v := verdict{
+		reg: reg, err: &textError{status: status, text: text},
+		wait: waitIn(h.Get("Retry-After"), now), veto: strings.EqualFold(h.Get("X-Should-Retry"), "false"),
+	}
 	if code, ok := statusCodes[status]; ok {
 		v.row = lookup(reg, code)
 		return v
@@ -164,6 +249,21 @@ func decideStatus(reg *errcodes.Registry, status int, text string) verdict {
 		v.row.Message = phrase + "."
 	}
 	return v
+}
+
+// waitIn returns the wait that a Retry-After states (RFC 9110 section 10.2.3), in seconds or as a date; 0 for none, for a date that has passed and for what is neither.
+func waitIn(after string, now time.Time) time.Duration {
+	if after == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(after, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(math.MaxInt64/time.Second))) * time.Second
+	}
+	date, err := http.ParseTime(after)
+	if err != nil {
+		return 0
+	}
+	return max(0, date.Sub(now))
 }
 
 // textError is an answer in plain text that was replaced.
@@ -205,7 +305,8 @@ type hint struct {
 	wait    time.Duration // as the registry or the handler stated it; 0 for none
 	seconds int           // of the Retry-After header, 1 to 60; 0 for none
 	veto    bool          // X-Should-Retry: false
-	long    bool          // wait is beyond what Retry-After may say
+	size    int           // of the body
+	long    bool          // there is no Retry-After for the row's message to point at: the wait is too long, or useless
 }
 
 // advise turns a row and what the handler asked for into a hint. Several clients repeat a request by its
@@ -253,7 +354,7 @@ func clientsRepeat(status int) bool {
 		status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 }
 
-// waitSentence returns the message for a wait that no header carries. The rows' own messages point at
+// waitSentence returns the message for a wait that no header carries, 0 for none. The rows' own messages point at
 // Retry-After, so they are replaced; a handler's message is kept and completed.
 func waitSentence(row *errcodes.Entry, public *errcodes.Error, wait time.Duration) string {
 	var s string
@@ -267,7 +368,10 @@ func waitSentence(row *errcodes.Entry, public *errcodes.Error, wait time.Duratio
 	default:
 		s = "The request cannot be served just now."
 	}
-	if n := wholeSeconds(wait); n != 1 {
+	switch n := wholeSeconds(wait); {
+	case n <= 0:
+		return s
+	case n != 1:
 		return s + " Try again in " + strconv.Itoa(n) + " seconds."
 	}
 	return s + " Try again in 1 second."

@@ -29,6 +29,9 @@ func TestDecide(t *testing.T) {
 	expired, release := context.WithDeadline(open, time.Unix(1, 0))
 	defer release()
 	wrapped := func(err error) error { return fmt.Errorf("run: %w", err) }
+	behind := func(class errcodes.Class) error {
+		return &upstreamError{class: class, inside: &errcodes.Error{Code: errcodes.InvalidAPIKey, Message: "Theirs."}}
+	}
 
 	for _, c := range []struct {
 		name      string
@@ -53,6 +56,18 @@ func TestDecide(t *testing.T) {
 		{"stopped with an error of ours", wrapped(context.Canceled), refused, refused, errcodes.Overloaded},
 		{"stopped with an error of ours without a code", wrapped(context.Canceled), bare, open, errcodes.Internal},
 		{"stopped, and another error", errors.New("x"), stopped, stopped, errcodes.Internal},
+		{"behind: a refused key", wrapped(behind(errcodes.ClassAuthentication)), open, open, errcodes.BadGateway},
+		{"behind: money", behind(errcodes.ClassBilling), open, open, errcodes.BadGateway},
+		{"behind: unknown", behind(errcodes.ClassUnknown), open, open, errcodes.BadGateway},
+		{"behind: rate", behind(errcodes.ClassRateLimited), open, open, errcodes.Unavailable},
+		{"behind: load", wrapped(behind(errcodes.ClassOverloaded)), open, open, errcodes.Unavailable},
+		{"behind: late", behind(errcodes.ClassTimeout), open, open, errcodes.Timeout},
+		{"behind: given up", behind(errcodes.ClassCanceled), open, open, errcodes.Internal},
+		{"behind, and the handler's word", &errcodes.Error{Code: errcodes.Overloaded, Err: behind(errcodes.ClassBilling)}, open, open, errcodes.Overloaded},
+		{"behind, and the handler's word beside it", errors.Join(behind(errcodes.ClassBilling), &errcodes.Error{Code: errcodes.Overloaded}), open, open, errcodes.Overloaded},
+		{"behind, of our own deadline", &upstreamError{inside: context.DeadlineExceeded}, expired, open, errcodes.Timeout},
+		{"behind, of a body of our caller", &upstreamError{inside: &http.MaxBytesError{Limit: 1}}, open, open, errcodes.BodyTooLarge},
+		{"behind, and it panics", wrapped((*upstreamError)(nil)), open, open, errcodes.Internal},
 		{"gone", wrapped(context.Canceled), gone, gone, errcodes.ClientClosed},
 		{"gone, and another error", &errcodes.Error{Code: errcodes.RunNotFound}, gone, gone, errcodes.ClientClosed},
 	} {
@@ -64,6 +79,9 @@ func TestDecide(t *testing.T) {
 				require.Equal(t, c.want == errcodes.ClientClosed, v.gone)
 				require.Empty(t, v.undeclared)
 				require.NotPanics(t, func() { _ = v.cause() })
+				if strings.HasPrefix(c.name, "behind:") {
+					require.Nil(t, v.public)
+				}
 			}
 		})
 	}
@@ -73,6 +91,44 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, errcodes.Code("nope"), v.undeclared)
 	require.Equal(t, errcodes.Internal, v.row.Code)
 	require.Nil(t, v.public, "what was meant for another row is not written")
+}
+
+// upstreamError is what a client of another server returns.
+type upstreamError struct {
+	class  errcodes.Class
+	wait   time.Duration
+	inside error
+}
+
+func (e *upstreamError) Error() string                             { return "behind: " + e.inside.Error() }
+func (e *upstreamError) Unwrap() error                             { return e.inside }
+func (e *upstreamError) Upstream() (errcodes.Class, time.Duration) { return e.class, e.wait }
+
+// The wait that another server asks for is handed on, as far as a header may say it.
+func TestUpstreamWait(t *testing.T) {
+	for _, c := range []struct {
+		class       errcodes.Class
+		wait        time.Duration
+		status      int
+		after, veto string
+	}{
+		{errcodes.ClassRateLimited, 7 * time.Second, 503, "7", ""},
+		{errcodes.ClassOverloaded, time.Hour, 503, "", "false"},
+		{errcodes.ClassOverloaded, -time.Hour, 503, "1", ""},
+		{errcodes.ClassRateLimited, 0, 503, "1", ""},
+		{errcodes.ClassQuotaExhausted, 9 * time.Second, 502, "", ""},
+		{errcodes.ClassTimeout, 9 * time.Second, 504, "", ""},
+	} {
+		for _, reg := range []*errcodes.Registry{errcodes.OpenAI(), errcodes.Anthropic(), errcodes.Google()} {
+			w := httptest.NewRecorder()
+			err := &upstreamError{class: c.class, wait: c.wait, inside: &errcodes.Error{Code: errcodes.RateLimited, Message: "Theirs.", RetryAfter: 8 * time.Second}}
+			(&ErrorWriter{Registry: reg, Logger: discard()}).WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
+			require.Equal(t, c.status, w.Code)
+			require.Equal(t, c.after, w.Header().Get("Retry-After"), "%s %s", reg.Name(), c.class)
+			require.Equal(t, c.veto, w.Header().Get("X-Should-Retry"), "%s %s", reg.Name(), c.class)
+			require.NotContains(t, w.Body.String(), "Theirs")
+		}
+	}
 }
 
 func TestAdvise(t *testing.T) {
@@ -192,21 +248,35 @@ func TestLongWaitsAreSaid(t *testing.T) {
 	}
 }
 
+func TestWaitIn(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for after, want := range map[string]time.Duration{
+		"": 0, "0": 0, "47": 47 * time.Second, "3600": time.Hour, "-1": 0, "1.5": 0, "soon": 0, "+7": 0, "0x10": 0,
+		"9223372036": 9223372036 * time.Second, "9223372037": 9223372036 * time.Second, "99999999999999999999": 9223372036 * time.Second,
+		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second, "Fri, 02 Jan 2026 03:04:04 GMT": 0,
+		"Friday, 02-Jan-26 03:04:06 GMT": time.Second, "Fri Jan  2 03:04:07 2026": 2 * time.Second,
+		"Mon, 02 Jan 9999 03:04:35 GMT": 1<<63 - 1,
+	} {
+		require.Equal(t, want, waitIn(after, now), "%q", after)
+	}
+}
+
 func TestDecideStatus(t *testing.T) {
+	now := time.Now()
 	for status, code := range statusCodes {
 		for _, reg := range []*errcodes.Registry{errcodes.Runbase(), errcodes.OpenAI(), errcodes.Problem()} {
-			v := decideStatus(reg, status, "text")
+			v := decideStatus(reg, status, nil, now, "text")
 			require.Equal(t, code, v.row.Code)
 			require.Equal(t, status, v.row.Status)
 		}
 	}
-	v := decideStatus(errcodes.RunInfra(), http.StatusUnsupportedMediaType, "")
+	v := decideStatus(errcodes.RunInfra(), http.StatusUnsupportedMediaType, nil, now, "")
 	require.Equal(t, 400, v.row.Status, "the page puts the content type under 400")
-	v = decideStatus(errcodes.OpenAI(), http.StatusGone, "")
+	v = decideStatus(errcodes.OpenAI(), http.StatusGone, nil, now, "")
 	require.Equal(t, "Gone.", v.row.Message)
 	require.Equal(t, http.StatusGone, v.row.Status)
 	require.Equal(t, errcodes.ClassNotFound, v.row.Class)
-	v = decideStatus(errcodes.OpenAI(), http.StatusNotImplemented, "")
+	v = decideStatus(errcodes.OpenAI(), http.StatusNotImplemented, nil, now, "")
 	require.Equal(t, errcodes.RetryNever, v.row.Retry)
 	require.Equal(t, "server_error", v.row.Type)
 }
