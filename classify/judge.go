@@ -42,7 +42,7 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	if e.limits = p.readLimits(); f.period != periodNone {
 		e.limits.period, e.limits.isLimit = f.period, true
 	}
-	e.text = p.judge(e.group)
+	e.text = p.judgeRefusal(e.group, &e.limits)
 	if j, ok := f.byNumbers(d, &e); ok {
 		return j
 	}

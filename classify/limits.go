@@ -23,31 +23,62 @@ type limits struct {
 	isLimit  bool // the text speaks of a limit at all
 	minutely bool // a period below a day is named
 	window   bool // more than allowed was asked for within a period
+	today    bool // the allowance is that of today, unless a shorter period is named
 }
 
-// readLimits looks for periods and numbers of an allowance.
+// readLimits looks for periods and numbers of an allowance. Which period refuses is told by the sentence: one that says that a limit was met
+// comes before one that only mentions a limit, and what an offer mentions is no limit at all.
 func (p *prose) readLimits() limits {
 	var l limits
 	limit, requested := -1.0, -1.0
+	var met, mentioned, here limits // by sentences that refuse, by others, and by the one under way
+	next, refuses := 0, false
+	p.settle()
+	flush := func() {
+		if refuses {
+			met.take(&here)
+		} else {
+			mentioned.take(&here)
+		}
+		here, refuses = limits{}, false
+	}
 	for i, id := range p.ids {
+		if next < len(p.stops) && i == int(p.stops[next].at) {
+			flush()
+			next++
+		}
 		use := p.vocab.limits[id]
 		if use == 0 {
 			continue
 		}
 		l.isLimit = l.isLimit || use&saysLimit != 0
+		refuses = refuses || use&saysMet != 0
+		offer := next > 0 && p.stops[next-1].offer
 		switch {
-		case use&saysPer != 0, use&saysEach != 0 && i > 0 && isCounted(p.word(i-1)): // "100 requests a day"
-			l.see(p.periodAt(i + 1))
+		case use&saysPer != 0, use&saysEach != 0 && i > 0 && (isCounted(p.word(i-1)) || i > 1 && isNumeral(p.word(i-2))): // "100 requests a day"
+			if !offer && p.isBounded(i) {
+				here.see(p.periodAt(i + 1))
+			}
 		case use&saysDay != 0:
-			l.see(periodDay)
+			if !offer {
+				here.see(periodDay)
+			}
+		case use&saysLoose != 0:
+			if !offer && p.bindsPeriod(i) {
+				here.see(periodDay)
+			}
+		case use&saysToday != 0:
+			here.today = here.today || !offer && p.bindsToday(i)
 		case use&saysShort != 0:
-			l.see(periodShort)
+			if !offer {
+				here.see(periodShort)
+			}
 		case use&saysCalendar != 0:
-			if i > 0 && isPresent(p.word(i-1)) || p.isSingle(i-1) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0 {
-				l.see(periodDay)
+			if !offer && (i > 0 && isPresent(p.word(i-1)) || p.isSingle(i-1) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0) {
+				here.see(periodDay)
 			}
 		case use&saysWindow != 0:
-			l.seeWindow(p, i)
+			here.seeWindow(p, i)
 		case use&saysAmount != 0:
 			v, ok := p.numberNear(i + 1)
 			if ok && v == 0 && (i == 0 || string(p.word(i-1)) != "remaining") {
@@ -61,6 +92,15 @@ func (p *prose) readLimits() limits {
 				requested = v
 			}
 		}
+	}
+	flush()
+	l.window = met.window || mentioned.window
+	if met.period == periodNone && !met.minutely && !met.today {
+		met.take(&mentioned)
+	}
+	l.take(&met)
+	if l.today && !l.minutely {
+		l.period = periodDay
 	}
 	if p.foreign {
 		text := string(p.buf)
@@ -82,6 +122,70 @@ func (p *prose) readLimits() limits {
 		l.period = periodShort
 	}
 	return l
+}
+
+// take adds the periods of m to those of l.
+func (l *limits) take(m *limits) {
+	l.see(m.period)
+	l.minutely = l.minutely || m.minutely
+	l.today = l.today || m.today
+	l.window = l.window || m.window
+}
+
+// sentenceAround returns the words of the sentence of word i, from first up to but not including end.
+func (p *prose) sentenceAround(i int) (first, end int) {
+	end = len(p.words)
+	for _, s := range p.stops {
+		if int(s.at) > i {
+			return first, int(s.at)
+		}
+		first = int(s.at)
+	}
+	return first, end
+}
+
+// isBounded reports whether the period behind word i ("per", "/", "every") bounds a number of something, not a price and not a habit: "200 per day",
+// "requests per month", and neither "5 dollars per month" nor "our team meets every day".
+func (p *prose) isBounded(i int) bool {
+	first, end := p.sentenceAround(i)
+	for k := i - 1; k >= max(first, i-3); k-- {
+		w := p.word(k)
+		if w[0] == '$' || isCurrency(w) {
+			return false
+		}
+		if isNumeral(w) {
+			return true
+		}
+	}
+	for k := first; k < end; k++ {
+		if p.vocab.limits[p.ids[k]]&(saysLimit|saysNoun|saysMet) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// bindsPeriod reports whether word i, such as "daily", is said of an allowance: "daily limit", "the monthly token quota", "limit type: daily".
+func (p *prose) bindsPeriod(i int) bool {
+	first, end := p.sentenceAround(i)
+	for k := max(first, i-4); k < min(end, i+6); k++ {
+		if k != i && p.vocab.limits[p.ids[k]]&saysNoun != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// bindsToday reports whether the sentence of word i is about what somebody may do in a day: "your requests for today", "the limit of today".
+func (p *prose) bindsToday(i int) bool {
+	first, end := p.sentenceAround(i)
+	noun, whose := false, false
+	for k := first; k < end; k++ {
+		use := p.vocab.limits[p.ids[k]]
+		noun = noun || use&saysNoun != 0
+		whose = whose || use&(saysAmount|saysWhose) != 0
+	}
+	return noun && whose
 }
 
 // seeWindow notes a window whose unit is word i: "your 24 hour limit", "reached for 5 hours", "in the last 30 days".
@@ -140,6 +244,17 @@ func (l *limits) see(p period) {
 	l.minutely = l.minutely || p == periodShort
 }
 
+// isNumeral reports whether w begins with a number.
+func isNumeral(w []byte) bool { return isDigit(w[0]) }
+
+func isCurrency(w []byte) bool {
+	switch string(w) {
+	case "dollar", "dollars", "usd", "euro", "euros", "eur", "cents", "gbp", "pounds", "yuan", "rmb", "cny":
+		return true
+	}
+	return false
+}
+
 // isPresent reports whether the day, week or month behind w is the one that an allowance lasts for.
 func isPresent(w []byte) bool {
 	switch string(w) {
@@ -188,6 +303,18 @@ func (p *prose) periodAt(i int) period {
 		return periodNone
 	}
 	w := string(p.word(i))
+	for i+1 < len(p.words) && isQualifier(w) {
+		i++
+		w = string(p.word(i))
+	}
+	switch w {
+	case "year", "years", "quarter", "annum", "cycle":
+		return periodDay
+	case "period":
+		if i > 0 && string(p.word(i-1)) == "billing" {
+			return periodDay
+		}
+	}
 	number := 1.0
 	if isDigit(w[0]) {
 		n := 0
@@ -213,6 +340,15 @@ func (p *prose) periodAt(i int) period {
 		return periodNone
 	}
 	return periodShort
+}
+
+// isQualifier reports whether w may stand between "per" and the unit: per calendar month, in each rolling 24 hours.
+func isQualifier(w string) bool {
+	switch w {
+	case "calendar", "rolling", "single", "billing", "full", "sliding", "the", "any":
+		return true
+	}
+	return false
 }
 
 // numberNear reads the number at word i, or behind "is", "of", "value" and the like.

@@ -298,6 +298,10 @@ type prose struct {
 	words   []span
 	ids     []wordID // of words
 	foreign bool     // there are other than ASCII letters
+	stops   []stop   // where sentences begin, the first included
+	settled bool     // the stops are settled
+	quoted  []int16  // the words that stand alone in quotes
+	numbers int      // how many words begin with a digit
 
 	// What judge needs for a while.
 	head   []int16  // by wordID: 1 + the first word of that number
@@ -327,10 +331,18 @@ func takeProse() *prose {
 
 func putProse(p *prose) {
 	p.buf, p.words, p.ids, p.foreign = p.buf[:0], p.words[:0], p.ids[:0], false
+	p.stops, p.settled, p.quoted, p.numbers = p.stops[:0], false, p.quoted[:0], 0
 	prosePool.Put(p)
 }
 
 type span struct{ start, end int16 }
+
+// stop is the beginning of a sentence.
+type stop struct {
+	at    int16 // the first word
+	soft  bool  // it begins a clause, which counts only if it makes an offer
+	offer bool  // see isOffer
+}
 
 func (p *prose) word(i int) []byte { return p.buf[p.words[i].start:p.words[i].end] }
 
@@ -342,8 +354,21 @@ var prosePool = sync.Pool{New: func() any {
 	}
 }}
 
+// stop notes that a sentence, or with soft a clause, begins with the next word.
+func (p *prose) stop(soft bool) {
+	at := int16(len(p.words))
+	if n := len(p.stops); n > 0 && p.stops[n-1].at == at {
+		p.stops[n-1].soft = p.stops[n-1].soft && soft
+		return
+	}
+	p.stops = append(p.stops, stop{at: at, soft: soft})
+}
+
 // end completes the word that begins at start.
 func (p *prose) end(start int) {
+	if isDigit(p.buf[start]) {
+		p.numbers++
+	}
 	p.words = append(p.words, span{int16(start), int16(len(p.buf))})
 	p.ids = append(p.ids, p.vocab.lookup(p.buf, start))
 }
@@ -354,8 +379,9 @@ func (p *prose) spoil(i int) {
 	p.ids[i] = 0
 }
 
-// add cuts s into words. A stop, such as the end of a sentence, leaves no trace: phrases with gaps are short.
+// add cuts s into words. Phrases look across the end of a sentence, since their gaps are short; periods and offers do not.
 func (p *prose) add(s string) {
+	p.stop(false)
 	for i := 0; i < len(s) && len(p.buf) < maxProse-64; {
 		c := s[i]
 		switch {
@@ -373,11 +399,20 @@ func (p *prose) add(s string) {
 			p.end(len(p.buf) - 1)
 			i++
 			continue
+		case c == '$' && i+1 < len(s) && isDigit(s[i+1]):
+			// "$5" is no 5
+			p.buf = append(p.buf, '$')
 		case !isWordByte(c) && c < 0x80:
-			i++
+			if i++; c > ' ' || c == '\n' {
+				p.separate(s, i-1)
+			}
 			continue
 		}
 		start := len(p.buf)
+		if c == '$' {
+			start--
+			i++
+		}
 		i += p.addPlain(s[i:])
 	word:
 		for i < len(s) && len(p.buf)-start < 48 {
@@ -413,6 +448,132 @@ func (p *prose) add(s string) {
 			i++
 		}
 	}
+}
+
+// separate notes what the mark at s[i] says about the words around it.
+func (p *prose) separate(s string, i int) {
+	apart := i+1 == len(s) || s[i+1] <= ' '
+	switch s[i] {
+	case '.':
+		if apart && !p.endsShort() {
+			p.stop(false)
+		}
+	case '!', '?', ';', '\n':
+		p.stop(false)
+	case ',', ':', '-':
+		if apart {
+			p.stop(true)
+		}
+	case '(', ')':
+		p.stop(true)
+	case '\'', '"', '`':
+		n := i + 1
+		for n < len(s) && lowerWord[s[n]] != 0 {
+			n++
+		}
+		if n > i+1 && n < len(s) && s[n] == s[i] && (i == 0 || !isWordByte(s[i-1])) {
+			p.quoted = append(p.quoted, int16(len(p.words)))
+		}
+	}
+}
+
+// endsShort reports whether the last word is one that is written with a dot: vs., e.g., max.
+func (p *prose) endsShort() bool {
+	if len(p.words) == 0 {
+		return true
+	}
+	switch w := p.word(len(p.words) - 1); string(w) {
+	case "vs", "max", "min", "approx", "etc", "no", "req", "sec":
+		return true
+	default:
+		return len(w) == 1 && isLetter(w[0])
+	}
+}
+
+// settle decides which sentences and clauses make offers; clauses that make none belong to their sentence.
+func (p *prose) settle() {
+	if p.settled {
+		return
+	}
+	p.settled = true
+	kept, offers, plain := p.stops[:0], 0, 0
+	for i, s := range p.stops {
+		end := len(p.words)
+		if i+1 < len(p.stops) {
+			end = int(p.stops[i+1].at)
+			for k := i + 1; k < len(p.stops) && p.stops[k].soft; k++ {
+				end = len(p.words) // to the end of the sentence
+				if k+1 < len(p.stops) {
+					end = int(p.stops[k+1].at)
+				}
+			}
+		}
+		s.offer = p.isOffer(int(s.at), end)
+		if s.soft && !s.offer {
+			continue
+		}
+		if int(s.at) < end {
+			if s.offer {
+				offers++
+			} else {
+				plain++
+			}
+		}
+		kept = append(kept, s)
+	}
+	p.stops = kept
+	if offers == 0 || plain > 0 {
+		return
+	}
+	for i := range p.stops {
+		p.stops[i].offer = false // nothing else is said
+	}
+}
+
+// isOffer reports whether the words from first on, up to but not including end, offer more than was refused, or point to where more is read: "upgrade to
+// get higher limits", "for daily quotas see", "need more tokens?". What must be done to go on at all is no offer.
+func (p *prose) isOffer(first, end int) bool {
+	i := first
+	for i < end && i < first+5 && isLead(p.word(i)) {
+		i++
+	}
+	if i >= end {
+		return false
+	}
+	begins := p.vocab.limits[p.ids[i]]&offers != 0
+	aim := false
+	if !begins {
+		switch string(p.word(i)) {
+		case "to", "for", "if", "when":
+			aim = true // and the offer follows
+		case "paid", "pro", "premium", "enterprise", "subscribers", "higher", "larger", "with", "on":
+			begins = true
+		default:
+			return false
+		}
+	}
+	more := false
+	for k := i; k < end; k++ {
+		use := p.vocab.limits[p.ids[k]]
+		more = more || use&offersMore != 0
+		if aim && k > i && use&offers != 0 {
+			begins = true
+		}
+		switch string(p.word(k)) {
+		case "continue", "proceed", "resume", "keep", "restore", "reactivate", "restored", "resumed", "reached", "exceeded", "exhausted", "first", "required":
+			return false
+		}
+	}
+	return begins && more
+}
+
+// isLead reports whether w may stand before the verb of an offer.
+func isLead(w []byte) bool {
+	switch string(w) {
+	case "please", "kindly", "or", "and", "also", "then", "alternatively", "otherwise", "you", "can", "may", "could", "simply", "just", "our":
+		return true
+	}
+	return false
 }
 
 // addPlain adds the letters, digits and underscores at the beginning of s to the word under way, and returns how many.
@@ -459,6 +620,10 @@ func (p *prose) setAside() {
 			if i > 0 && isOtherBudget(p.word(i-1)) {
 				p.spoil(i)
 			}
+		case "billing":
+			if i+1 < len(p.words) && isSpan(p.word(i+1)) {
+				p.spoil(i)
+			}
 		case "policy", "policies":
 			if i > 0 && isOtherPolicy(p.word(i-1)) {
 				p.spoil(i)
@@ -469,6 +634,15 @@ func (p *prose) setAside() {
 			}
 		}
 	}
+}
+
+// isSpan reports whether billing is but what a time is named by: the billing cycle.
+func isSpan(w []byte) bool {
+	switch string(w) {
+	case "cycle", "cycles", "period", "periods", "month", "day", "hour", "window":
+		return true
+	}
+	return false
 }
 
 func isOtherBudget(w []byte) bool {
@@ -570,8 +744,57 @@ func (p *prose) forget() {
 	p.seen = p.seen[:0]
 }
 
-// judge returns the first rule that holds for the group and finds a phrase, -1 for none.
+// judge returns the first rule that holds for the group and finds a phrase, -1 for none. In a complaint about a request, a word in quotes is a
+// name or a value: no state that passes.
 func (p *prose) judge(group statuses) int {
+	i := p.find(group)
+	if i >= 0 && group == on400 && len(p.quoted) > 0 && retryFor(proseRules[i].class, 400) != errcodes.RetryNever {
+		for _, at := range p.quoted {
+			if int(at) < len(p.words) {
+				p.spoil(int(at))
+			}
+		}
+		i = p.find(group)
+	}
+	return i
+}
+
+// judgeRefusal is judge, but that an offer to pay does not make a rate limit a matter of money: "too many requests; buy credits to get higher limits".
+func (p *prose) judgeRefusal(group statuses, l *limits) int {
+	i := p.judge(group)
+	if i < 0 || !ofMoney(proseRules[i].class) {
+		return i
+	}
+	p.settle()
+	found := false
+	for k, s := range p.stops {
+		if !s.offer {
+			continue
+		}
+		found = true
+		end := len(p.words)
+		if k+1 < len(p.stops) {
+			end = int(p.stops[k+1].at)
+		}
+		for at := int(s.at); at < end; at++ {
+			p.spoil(at)
+		}
+	}
+	if !found {
+		return i
+	}
+	rest := p.judge(group)
+	switch {
+	case rest >= 0 && !ofMoney(proseRules[rest].class) && retryFor(proseRules[rest].class, 429) != errcodes.RetryNever:
+		return rest
+	case rest < 0 && group == on429 && l.minutely && l.period != periodDay:
+		return rest
+	}
+	return i
+}
+
+// find returns the first rule that holds for the group and finds a phrase, -1 for none.
+func (p *prose) find(group statuses) int {
 	p.setAside()
 	p.survey()
 	best := len(proseRules)

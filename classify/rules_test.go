@@ -1,13 +1,16 @@
 package classify
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
@@ -148,5 +151,46 @@ func TestSeedsWithoutRegistry(t *testing.T) {
 			d := (*Classifier)(nil).Body(e.Status, nil, body)
 			require.Equal(t, e.Retry == errcodes.RetryNever, d.Retry == errcodes.RetryNever, "%s %s: %s by %s", r.Name(), e.Code, d.Retry, d.Rule)
 		}
+	}
+}
+
+// saying is a line of testdata/sentences.txt.
+type saying struct {
+	status   int
+	class    string
+	retry    string
+	sentence string
+}
+
+func readSayings(t *testing.T) []saying {
+	t.Helper()
+	data, err := os.ReadFile("testdata/sentences.txt")
+	require.NoError(t, err)
+	var out []saying
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		parts := strings.SplitN(line, " ", 4)
+		require.Len(t, parts, 4, line)
+		status, err := strconv.Atoi(parts[0])
+		require.NoError(t, err, line)
+		out = append(out, saying{status, parts[1], parts[2], parts[3]})
+	}
+	return out
+}
+
+func (s *saying) judge(t *testing.T) Decision {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"error": map[string]any{"message": s.sentence, "type": "api_error"}})
+	require.NoError(t, err)
+	return (*Classifier)(nil).Body(s.status, nil, body)
+}
+
+// TestSentences holds what is said in words alone, in as many ways as it may be said.
+func TestSentences(t *testing.T) {
+	for _, s := range readSayings(t) {
+		d := s.judge(t)
+		assert.Equal(t, s.class+" "+s.retry, d.Class.String()+" "+d.Retry.String(), "%d %s (rule %q)", s.status, s.sentence, d.Rule)
 	}
 }

@@ -375,12 +375,10 @@ func onlyComplains(d *jsonDoc) bool {
 	for c := int32(1); c < d.nodes[0].next; c++ {
 		p.add(d.str(c))
 	}
+	l := p.readLimits()
 	rule := p.judge(on429)
-	complains := rule >= 0 && (ofLimits(proseRules[rule].class) || ofMoney(proseRules[rule].class))
-	if !complains {
-		l := p.readLimits()
-		complains = l.isLimit && l.period != periodNone
-	}
+	complains := l.isLimit && l.period != periodNone ||
+		rule >= 0 && (ofLimits(proseRules[rule].class) || ofMoney(proseRules[rule].class))
 	putProse(p)
 	return complains
 }

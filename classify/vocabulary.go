@@ -27,6 +27,13 @@ const (
 	saysWindow                        // a unit of time, perhaps of a window
 	saysAmount                        // the allowance follows
 	saysAsked                         // what was asked for follows
+	saysLoose                         // daily and the like, which may be said of anything
+	saysToday                         // today, the same
+	saysNoun                          // what an allowance is, or is counted in
+	saysWhose                         // somebody's own
+	saysMet                           // a limit was met
+	offers                            // begins an offer: "upgrade to"
+	offersMore                        // what is offered is more of something
 )
 
 // limitWords are the words that say something about limits.
@@ -38,7 +45,17 @@ var limitWords = [...]struct {
 		"maximum max many free ratelimit ratelimited usage hit queries requests allowed tokens calls"},
 	{saysPer, "per / every each"},
 	{saysEach, "a an"},
-	{saysDay, "daily rpd tpd weekly monthly byday perday userbymodelbyday tomorrow yearly annual permonth perweek rpw today todays"},
+	{saysDay, "rpd tpd byday perday userbymodelbyday tomorrow permonth perweek rpw"},
+	{saysLoose, "daily weekly monthly yearly annual"},
+	{saysToday, "today todays"},
+	{saysNoun, "limit limits limited quota quotas allowance allowances allocation allotment cap caps capped budget usage requests request calls call queries tokens token " +
+		"messages credits characters images generations capacity maximum max count volume spend spending throughput neurons searches runs jobs minutes"},
+	{saysWhose, "you your youve this account key limits quotas allowance allocation allotment cap free"},
+	{saysMet, "exceed exceeds exceeded exceeding reached exhausted throttled hit used consumed depleted over spent sent made many out went ran"},
+	{offers, "upgrade upgrading buy purchase add enable activate visit see check contact consult get learn refer go subscribe switch consider unlock increase raise apply " +
+		"sign register need want looking choose move talk email explore ask"},
+	{offersMore, "higher more bigger larger greater unlimited increase increased raise raised enlarge unlock lift remove extend boost faster better extra additional " +
+		"upgrade visit see learn contact consult refer talk"},
 	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
 	{saysCalendar, "month week day"},
 	{saysWindow, "hour hours 24h minutes mins minute min days"},
@@ -47,7 +64,7 @@ var limitWords = [...]struct {
 }
 
 // asideWords are the words that prose.setAside looks at.
-const asideWords = "budget budgets policy policies credit credits charge balance"
+const asideWords = "billing budget budgets policy policies credit credits charge balance"
 
 // phrase is a compiled phrase of a rule: elements of the vocabulary, and gaps as negative numbers.
 type phrase struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// judgeSlowly is what prose.judge means: each phrase of each rule, in order, at each word.
+// judgeSlowly is what prose.find means: each phrase of each rule, in order, at each word.
 func judgeSlowly(p *prose, group statuses) int {
 	p.setAside()
 	words := make([]string, len(p.words))
@@ -70,7 +70,7 @@ func requireSameJudgement(t *testing.T, s string) {
 	defer putProse(p)
 	p.add(s)
 	for _, group := range allGroups {
-		require.Equal(t, judgeSlowly(p, group), p.judge(group), "group %d of %q", group, s)
+		require.Equal(t, judgeSlowly(p, group), p.find(group), "group %d of %q", group, s)
 	}
 }
 
