@@ -23,6 +23,7 @@ type limits struct {
 	isLimit  bool // the text speaks of a limit at all
 	minutely bool // a period below a day is named
 	window   bool // more than allowed was asked for within a period
+	loose    bool // the period is but that of today or of this month
 	today    bool // the allowance is that of today, unless a shorter period is named
 }
 
@@ -74,7 +75,9 @@ func (p *prose) readLimits() limits {
 				here.see(periodShort)
 			}
 		case use&saysCalendar != 0:
-			if !offer && (i > 0 && isPresent(p.word(i-1)) || p.isSingle(i-1) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0) {
+			if !offer && i > 0 && isPresent(p.word(i-1)) && p.bindsToday(i) {
+				here.today = true
+			} else if !offer && (p.isSingle(i-1) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0) {
 				here.see(periodDay)
 			}
 		case use&saysWindow != 0:
@@ -99,8 +102,8 @@ func (p *prose) readLimits() limits {
 		met.take(&mentioned)
 	}
 	l.take(&met)
-	if l.today && !l.minutely {
-		l.period = periodDay
+	if l.today && !l.minutely && l.period == periodNone {
+		l.period, l.loose = periodDay, true
 	}
 	if p.foreign {
 		text := string(p.buf)
@@ -212,7 +215,7 @@ func (l *limits) seeWindow(p *prose, i int) {
 			l.window = true
 		}
 	default:
-		if before {
+		if before || i > 0 && isPresent(p.word(i-1)) {
 			l.see(periodShort)
 		}
 	}
@@ -226,6 +229,8 @@ func (p *prose) windowBefore(i int) bool {
 	switch string(p.word(i - 1)) {
 	case "last", "past", "rolling", "previous":
 		return true
+	case "within", "in":
+		return i > 1 && isCounted(p.word(i-2)) // "requests in 60 seconds"
 	case "for":
 		for k := max(0, i-4); k < i-1; k++ {
 			switch string(p.word(k)) {
@@ -367,3 +372,48 @@ func (p *prose) numberNear(i int) (float64, bool) {
 	}
 	return 0, false
 }
+
+// tooManyTokens reports whether the text compares two numbers of tokens, and what came is more than what the model takes: "Requested 9000 tokens, but the
+// model takes 8192 at most". A number of tokens that were to be generated is a setting.
+func (p *prose) tooManyTokens() bool {
+	if p.numbers < 2 {
+		return false
+	}
+	var tokens, compared, given, made bool
+	came, taken, numbers := 0.0, 0.0, 0
+	for i := range p.words {
+		w := p.word(i)
+		if isDigit(w[0]) {
+			v, ok := parseNumber(string(w))
+			if !ok || v < minTokens {
+				continue
+			}
+			switch numbers++; {
+			case came == 0:
+				came = v
+			case v > came:
+				came, taken = v, came
+			case v < came:
+				taken = v
+			}
+			continue
+		}
+		switch string(w) {
+		case "tokens", "token", "sequence", "context":
+			tokens = true
+		case "more", "beyond", "exceeds", "exceed", "exceeded", "exceeding", "over", "above", "most", "maximum", "max", "only", "longer", "larger", "greater", "limit", "limited", "takes", "accepts",
+			"supports", "allows", "allowed", "than", "handle", "permitted", "much", "many", "but":
+			compared = true
+		case "prompt", "input", "messages", "window":
+			compared, given = true, true
+		case "completion", "output", "generate", "generated":
+			made = true
+		case "max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "minute", "batch", "thinking":
+			return false
+		}
+	}
+	return tokens && compared && (given || !made) && taken > 0 && numbers <= 4
+}
+
+// minTokens is the least number of tokens that a model may take: smaller numbers count something else.
+const minTokens = 128

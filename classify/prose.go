@@ -64,7 +64,7 @@ func groupOf(status int) statuses {
 }
 
 // proseRule judges prose by short phrases. In a phrase, words are separated by blanks; a|b is either, word* a word
-// with that beginning, ~ up to three words in between, ~~ up to eight. Words are compared whole and without case;
+// with that beginning, @x the words of a group, $ an amount of money, ~ up to three words in between, ~~ up to eight. Words are compared whole and without case;
 // '_' belongs to words, '-' separates them; links are not looked at.
 type proseRule struct {
 	name    string
@@ -83,6 +83,9 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"spend|spending limit|limits|cap", "max budget", "over budget", "budget ~ exceeded|reached|exhausted",
 			"exceed*|over|above ~ budget", "used|spent|consumed up ~ budget", "billing ~ limit", "limit ~ billing", "spend|spending ~ limit ~ reached|exceeded", "usage|overage cap ~ reached|exceeded",
+			"spend|spending ~ hit|reached|exceeded|exhausted", "monthly|daily|weekly|maximum|max spend|spending|budget", "spend|spending ~ ceiling|allowance|maximum|threshold", "hard|soft cap|limit ~ spend|spending|budget",
+			"limit|cap|budget|maximum of|is|at $", "$ limit|cap|budget|maximum", "$ per|a month|week|day limit|cap|budget", "@met ~ budget",
+			"spent ~ budget|limit|cap",
 		},
 	},
 	{
@@ -95,6 +98,11 @@ var proseRules = [...]proseRule{
 			"allocation|allowance ~ used up", "allocation|allowance ~ exhausted|exceeded|depleted", "trial ~ expired|ended|over",
 			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan", "quota will ~ reset", "premium requests",
 			"daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap ~ reached|exceeded|exhausted|hit",
+			"trial ~~ came|come|comes|reached|at ~ end", "trial ~ finished|lapsed|concluded|done|up", "end of ~ trial", "daily|weekly|monthly|yearly|annual ~ quota|allowance|cap|allotment|allocation|limit ~ used|consumed|spent|depleted|gone|empty|finished",
+			"reached|exceed*|hit|exhausted|used|ran|consumed|spent ~~ daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap|allotment|allocation", "allotment|allowance|quota ~ gone|empty|finished|spent", "ran|run|running|gone through|out ~ allotment|allowance|quota|allocation", "used|spent|consumed up ~ limit|limits", "limit|limits ~ of|for ~ cycle|month|week|day|year", "out of ~ free|included ~ requests|messages|calls|searches|generations|tokens|minutes|images",
+			"no ~ requests|messages|calls|searches|generations|images|minutes left|remaining", "used|spent|consumed all|up ~~ requests|messages|calls|searches|generations|images", "reached|exceed*|hit ~~ plan|tier|subscription limit|limits|allowance|quota|cap", "all ~ requests|messages|calls|searches|generations|images ~ used|consumed|spent|gone",
+			"requests|messages|calls ~ included ~~ used|spent|consumed|exhausted",
+			"@trial ~ limit|limits|quota|requests ~~ @met", "limit|limits|number|maximum|requests|calls ~~ @trial ~~ @met", "@met ~~ @trial limit|limits|quota|allowance",
 		},
 		cjk: []string{"配额不足", "额度不足", "配额已用", "额度已用", "额度耗尽", "免费额度", "次数已用完"},
 	},
@@ -107,8 +115,17 @@ var proseRules = [...]proseRule{
 			"payment required|overdue|failed|declined|due", "failed|incomplete|missing|outstanding|unsuccessful|declined ~ payment|payments|invoice|invoices", "payment is ~ required|overdue|due", "payment method", "past due", "pay ~ invoice|invoices|bill", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid ~ balance|funds", "recharge",
 			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required", "enable|requires|require|needs|activate billing",
 			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
-			"extra usage", "only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
+			"only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
 			"prepaid|prepayment credits", "purchase ~ credits", "buy ~ credits", "license ~ expired",
+			"wallet|purse ~ empty|negative|low|insufficient|exhausted", "deposit ~ some|more|funds|money|credit|credits", "add|pay|load ~ funds|money|credit|credits", "owe|owes|owed|owing", "outstanding ~ amount|amounts|balance|debt|debts|bill|bills|sum",
+			"settle|clear|pay ~ bill|bills|invoice|invoices|balance|debt|amount|dues", "card ~ declined|rejected|refused|failed|expired", "charge|charging ~ declined|failed|rejected", "could|can|cannot|cant|unable|not|failed ~ charge ~ card|account|you|payment|customer",
+			"payment|payments ~ failed|declined|rejected|refused|overdue|bounced|unsuccessful|outstanding|missing|unpaid", "money|funds ~ left|gone|allotted|exhausted|depleted|remaining|spent|used", "out of ~ money", "used|spent|consumed ~ all|up|entire ~~ money|funds|balance|credit|credits",
+			"no ~ money|funds ~ left|remaining", "renew ~ subscription|plan|license", "out|no|enable|buy|purchase|needs|requires|require|need|without ~ extra|additional|overage usage", "extra|additional|overage usage ~ required|needed|disabled|enabled|credits|billing",
+			"subscription|membership ~ ended|over|paused|past|unpaid|suspended", "balance ~ is|at|below|has|of zero|negative|0", "account ~ in|into debt|red|overdraft", "negative ~ balance",
+			"@money ~ @lack", "@lack ~ @money", "@money ~ run|ran|runs|running dry|out|low|short", "@money ~ not|doesnt|cannot|cant ~ enough|sufficient|cover|suffice",
+			"@bill ~ not|never|isnt|wasnt ~ paid|settled|received|processed|collected|cleared", "@bill ~ @unpaid", "@unpaid ~ @bill", "update|add|provide|enter|attach|verify|missing|no ~ payment|billing|card ~ details|information|method|card|data",
+			"past ~ due", "account ~ hold|frozen|closed|suspended|stopped ~~ billing|payment|balance|invoice|bill|debt", "upgrade|switch|move to ~ paid|pro|premium|higher plan|tier|account|subscription", "add|link|register ~ credit|debit|bank card",
+			"credits|points|coins ~ not enough|remaining|left", "not ~ enough ~ points|coins|units",
 		},
 		cjk: []string{"余额不足", "欠费", "请充值", "账户余额", "未付费"},
 	},
@@ -117,8 +134,14 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
 			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
-			"content exists risk", "flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "content ~ flagged|blocked", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
+			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "content ~ flagged|blocked", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
+			"guardrail|guardrails ~ intervened|stopped|blocked|triggered|rejected|flagged|refused|tripped|intercepted|violated", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ guardrail|guardrails", "illegal|offensive|abusive|graphic|adult|dangerous|toxic ~ content", "hateful|violent|sexual|illegal|offensive|abusive|graphic|harmful|inappropriate|prohibited|disallowed|unsafe|objectionable|adult|hate ~ material|imagery|speech", "hateful|offensive|abusive|inappropriate|harmful|toxic language", "risky|risk|dangerous content", "content ~ risk|risks|risky",
+			"violat*|break|breaks|broke|breach* ~~ terms", "community guidelines|standards", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ content|safety|output|prompt|input|our filter|filters|rules|check|checks", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ moderation|moderator|moderators", "safety ~ check|checks|classifier|classifiers|review|screening|layer|rules ~ failed|rejected|blocked|flagged|refused|stopped|tripped|triggered", "failed|by ~ safety ~ check|checks|classifier|classifiers|review|screening",
+			"did not pass ~ moderation|safety|review|screening", "failed ~ moderation|safety|screening",
+			"@touchy ~ @refused", "@refused ~~ @touchy", "words|terms|phrases ~ not ~ allowed|permitted|acceptable", "@refused by|for|due|because ~ content|safety|moderation|policy",
+			"real person|people", "nudity", "public figure|figures", "self harm",
+			"hate speech",
 		},
 		cjk: []string{"敏感", "违规", "不合规", "内容安全", "不当内容"},
 	},
@@ -131,6 +154,9 @@ var proseRules = [...]proseRule{
 			"max_seq_len|max_model_len|max_position_embeddings|n_ctx|max_input_tokens|max_total_tokens", "prompt_tokens|input_tokens ~~ exceed*|less|maximum|limit",
 			"token|tokens count ~~ exceed*", "exceed* ~~ maximum|max|limit|allowed ~~ tokens", "exceed* ~~ token limit", "tokens ~ exceed* ~~ maximum|max|limit|allowed", "too many tokens|input",
 			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens", "context shift",
+			"shorten|trim|truncate ~ prompt|input|inputs|messages|conversation|context|history|text", "sequence|prompt|input length ~~ exceed*|beyond|longer|larger|over|above|greater", "not|doesnt|wont|cannot|cant|to fit ~ context|window", "tokens ~ more|beyond|over|above|longer ~ model|context|window",
+			"context length|window|size ~ smaller|small|shorter|insufficient|full", "prompt|input|conversation|history is|are|was longer|larger|bigger than", "more tokens than ~ model|context|window|it",
+			"exceed*|over|above|beyond|past|surpass* ~~ input|prompt|context|token limit|length|window|size", "input|prompt|context|token limit ~~ exceed*|reached|over|passed|surpass*",
 		},
 		cjk: []string{"上下文长度", "最大长度", "超过模型", "输入过长"},
 	},
@@ -144,11 +170,16 @@ var proseRules = [...]proseRule{
 			"payload|body|request|entity|file|image|upload|attachment|audio|video|document|pdf|message|content|input ~ too large|big",
 			"size limit|limits ~ exceed*", "exceed* ~ maximum|max|allowed|size ~ size|mb|mib|kb|bytes|gb", "exceed* ~~ size limit",
 			"file|image|body|payload|request size ~ exceed*|larger|bigger|limit", "larger|bigger than ~~ bytes|mb|mib|kb|size", "too large ~~ bytes|mb|size",
+			"larger|bigger|greater than ~ max|maximum|limit|allowed|permitted ~ size|body|message|upload|file", "file|image|body|payload|upload|attachment|audio|video|document|picture ~ larger|bigger|heavier|weighs", "too many messages|items|images|inputs|documents|tools|files|entries|requests|operations|queries ~ in|per ~ batch|request|array|call|list|conversation|prompt", "file|image|body|payload|upload|attachment|audio|video|document|picture exceed*",
+			"upload|size|file limit",
 		},
 	},
 	{
 		name: "request too large", class: errcodes.ClassTooLarge, on: on429,
-		phrases: []string{"request|prompt|payload|message too large"},
+		phrases: []string{
+			"request|prompt|payload|message too large",
+			"message|body|payload|frame|file ~ larger|bigger than ~ max|maximum|limit|allowed|permitted",
+		},
 	},
 	{
 		name: "api key", class: errcodes.ClassAuthentication, on: onRequest | on403 | on404 | on503,
@@ -156,11 +187,15 @@ var proseRules = [...]proseRule{
 			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
 			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
 			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
-			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials", "token ~ has|is ~ expired|revoked", "token ~ tenant",
+			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials", "token ~ has|is ~ expired|revoked",
 			"this|your|the|provided key ~ revoked|expired|disabled|deactivated", "incorrect|wrong|revoked|expired|disabled key", "parse|decode|read|validate|verify ~ authentication|access|auth|bearer|api|id token|key",
 			"not contain|include|have|carry|provide ~ valid token|key|jwt|credential|credentials", "oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
 			"signature ~ expired|mismatch", "signature ~~ not match|valid", "request|hmac|webhook|message|jwt signature ~ invalid|incorrect|wrong", "log in again", "login required", "please login|authenticate", "user not found",
 			"invalid|incorrect|wrong|bad ~ username|password|passphrase|login", "username|password ~ invalid|incorrect|wrong", "verify ~ jwt|token", "jwt|session|token|login ~ expired|revoked",
+			"not|dont|cannot|cant ~ recognize|recognise|accept|identify ~ key|token|credential|credentials|caller|client", "key|credential|credentials ~ not ~ recognized|recognised|accepted|known|valid|right|match|correct|active|registered", "token ~ not ~ recognized|recognised|accepted|registered|active", "sign|log in ~ first|again",
+			"key|token|credential|credentials ~ belong|belongs|issued ~ another|different|other|wrong", "tenant|organization|project|environment ~~ token|key ~ not ~ match", "token|key ~~ tenant|environment|organization ~~ not|doesnt match", "key|token ~ past|reached ~ expiry|expiration",
+			"key|token ~ has|was|been|is ~ rotated|withdrawn|invalidated",
+			"pass|provide|supply|include|send|use|set|specify|need|needs|requires ~ valid|correct ~ key|keys|token|credential|credentials",
 		},
 		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
 	},
@@ -168,8 +203,11 @@ var proseRules = [...]proseRule{
 		name: "region or permission", class: errcodes.ClassPermission, on: onRequest | on503,
 		phrases: []string{
 			"permission|permissions ~~ denied|required|missing|lack|insufficient", "lacks|lack|no|without|have|insufficient|missing ~ permission|permissions|privilege|privileges", "access denied|forbidden|restricted", "not authorized", "only authorized for|to", "not have ~ access", "dont have ~ access", "no access ~ to",
-			"not allowed in project|region|organization|account|plan", "country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory", "not ~ available in ~ country|region|location",
+			"country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory", "not ~ available in ~ country|region|location",
 			"not allowed to ~ model|models|endpoint|resource", "account|organization|project|user|team ~ suspended|banned|blocked|disabled|deactivated|terminated|restricted|locked", "ip ~ not ~ allowed|whitelisted|allowlisted",
+			"not ~ offered|available|supported|served|provided ~~ country|region|location|territory|jurisdiction", "country|region|location|jurisdiction ~ blocked|restricted|banned|excluded|sanctioned|embargoed", "outside ~ supported|allowed|permitted|available ~ countries|regions|locations|areas", "not allowed|enabled|permitted in ~ project|region|organization|account|plan|workspace|country|location",
+			"not entitled|permitted|privileged to", "role|key|token|account|user ~ lacks|lack|without ~ right|rights|privilege|privileges|scope|scopes|permission|role", "admin|administrator|owner ~ disabled|blocked|restricted|forbids|forbidden", "requires|require|need|needs|missing ~ scope|scopes|role|privilege|rights",
+			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
 		},
 		cjk: []string{"无权限", "没有权限", "权限不足", "无权访问"},
 	},
@@ -178,8 +216,19 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "model|models|deployment ~~ shut down", "no such model|deployment|engine", "unknown|unrecognized|nonexistent model",
 			"invalid model name|id|specified|identifier", "model name|id|identifier ~ invalid|incorrect|unknown", "model|models|deployment ~ not available", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
+			"no ~ model|deployment|engine ~ name|id|called|named|known", "was|been|were|is|are switched|turned|phased off|out ~ on|in|since|from", "model|models|deployment ~~ switched|turned|phased off|out",
+			"end of life", "no longer served|hosted|offered",
+			"has|have|was|were|been|is ~ retired|decommissioned|discontinued|sunset|sunsetted", "never heard of", "model|models ~ gone|withdrawn",
 		},
 		cjk: []string{"模型不存在", "不存在的模型", "未找到模型"},
+	},
+	{
+		// Behind a server's failure these would be a passing state.
+		name: "model unknown here", class: errcodes.ClassNotFound, on: on400 | on403 | on404,
+		phrases: []string{
+			"is no model|deployment|engine", "not ~ know|recognize|recognise|host|serve|offer|have ~ model|engine|deployment", "model|engine|deployment ~ not ~ known|recognized|recognised|hosted|served|offered|listed|registered",
+			"model|engine|deployment ~ unknown|unrecognized|nonexistent|missing|absent", "not a model|deployment", "shut off|down ~ on|in|since", "unknown ~ model|deployment|engine",
+		},
 	},
 	{
 		name: "not supported", class: errcodes.ClassUnsupported, on: onRequest | on404,
@@ -187,21 +236,48 @@ var proseRules = [...]proseRule{
 			"not|doesnt|dont|isnt|no|cannot|cant support|supported", "no longer supported", "unsupported ~ parameter|value|model|operation|feature|field|api|version|method|endpoint|format|modality|tool|argument",
 			"not ~ work with", "not|doesnt accept", "not ~ implemented", "not a chat model|endpoint", "only supports|supported", "not|isnt ~ compatible with", "incompatible with", "cannot|cant be used with|for|in",
 			"not available ~ for|on|in|with this|the|your model|endpoint|version", "use|take|try ~ api|endpoint|route instead", "missing conversation_config", "use|take the ~ completions|responses|messages|chat|embeddings ~ api|endpoint", "only available ~ responses|chat|completions|on|via|through",
+			"unavailable with|for|on|in ~ model|models|endpoint|version|api|engine", "not ~ possible|usable|allowed|enabled|offered|provided ~ with|for|on|by ~ model|models|endpoint|engine",
+			"model|engine ~ lacks|without ~ support|tools|vision|ability|feature",
+			"not ~ compatible|available ~ with|for|on ~ model|models|endpoint|engine",
 		},
 		cjk: []string{"不支持"},
+	},
+	{
+		name: "not able", class: errcodes.ClassUnsupported, on: on400 | on404,
+		phrases: []string{
+			"model|engine|endpoint ~ not able|capable|designed|meant|built|made", "model|engine|endpoint ~ unable|incapable to|of", "model|engine|endpoint ~ cannot|cant|doesnt|not ~ use|take|read|see|process|handle|call|generate|produce|understand|do",
+			"text only", "only|just takes|accepts|handles|understands|works",
+			"isnt|not|arent|unavailable ~ available|offered|enabled|usable ~ for|on|with|by|in ~ deployment|model|models|endpoint|engine|mode",
+		},
 	},
 	{
 		name: "quota", class: errcodes.ClassQuotaExhausted, on: on400 | on402 | on403,
 		phrases: []string{"quota|quotas ~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota", "storage|disk ~ limit|quota|space ~ exceeded|reached|full"},
 	},
 	{
+		// Values and fields may be called like states: "must be one of idle, busy".
+		name: "invalid value", class: errcodes.ClassInvalidRequest, on: on400,
+		phrases: []string{
+			"must be one of", "expected ~ one of", "unknown|unexpected|unrecognized|extra|invalid|illegal field|fields|parameter|parameters|argument|property|key|option|inputs|value|enum", "field|parameter|argument|property|option|value ~ unknown|unexpected|unrecognized|invalid",
+			"not a|among ~ valid|permitted|allowed|known|accepted ~ value|values|option|options|choice|choices", "extra inputs|fields ~ not permitted|allowed", "valid|allowed|possible|permitted|accepted values|options|choices",
+		},
+	},
+	{
 		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on409 &^ on413,
 		phrases: []string{
 			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load", "at ~ peak load",
-			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
+			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "temporarily|currently|momentarily not ~ available|working|running|possible|reachable", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
 			"reinitializing|initializing", "re initializing", "starting up", "warming up", "cold start|starting", "no ~ server|servers|instance|instances|worker|workers|gpu|gpus|capacity|nodes|replicas ~ available|free|left", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers", "no healthy upstream",
 			"under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ resources|gpus|workers", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
 			"try again ~ when ~ available|ready", "seconds lagged|behind", "replica|replication lag",
+			"no ~ slot|slots|executor|executors|machine|machines|runner|runners|pod|pods|device|devices|accelerator|accelerators|thread|threads|room ~ available|free|left", "pool|backlog ~ exhausted|full|saturated|depleted", "cannot|cant|unable|not|no ~ take|accept|handle|serve|process|schedule ~ more|new|additional|further|any ~ work|requests|request|traffic|load|jobs|job|connections|calls|tasks", "gpu|gpus|servers|workers|slots|instances|nodes|machines|replicas|backends|lanes|runners ~ occupied|full|used|saturated|taken|exhausted",
+			"saturated|swamped|overwhelmed|overburdened|congested|congestion|overloading", "fully booked|occupied|loaded|utilized", "waking|booting|spinning|powering up", "being restarted|rebooted|redeployed|deployed|loaded|provisioned|scaled|started|initialized|warmed|prepared",
+			"restarting|rebooting|redeploying", "more ~ traffic|load|demand|requests|users ~ than ~ usual|normal|expected|handle|serve", "unusually|extremely|very|exceptionally heavy|busy", "traffic|load|demand ~ high|heavy|unusual|peak|spike|spikes|surge",
+			"surge|spike|spikes ~ traffic|load|demand|requests|users", "shedding|shed ~ load|requests|traffic", "back pressure|off ~ overload", "backpressure",
+			"short on|of ~ capacity|gpus|workers|resources", "temporarily|currently|momentarily ~ unable|out|overcommitted|unreachable|stopped", "not ~ enough ~ capacity|workers|gpus|servers", "run|ran|running out of ~ workers|gpus|capacity|servers|slots",
+			"model ~ asleep|sleeping|cold|hibernating", "queue ~ long|full|overflow*|saturated",
+			"@unit ~ @full", "no ~ @unit ~ @free", "no @unit could|can|to", "too much load|traffic|demand", "too many users|people|customers|visitors",
+			"lot|lots|amount|volume|number of ~ traffic|load|users|demand", "model|engine|service|server|container|instance ~~ loading|initializing|starting|warming|booting|restarting|deploying|scaling", "processing|handling|serving|receiving ~ too many|much requests|calls|jobs|tasks|traffic",
 		},
 		cjk: []string{"繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
 	},
@@ -211,13 +287,23 @@ var proseRules = [...]proseRule{
 			"rate limit|limits|limited|limiting ~~ exceeded|reached|hit|error|violated|triggered", "hourly|minute|second|rpm|tpm|qps|rps limit|limits", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
 			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
 			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
+			"exceed*|above|over|beyond ~~ requests|calls|queries|messages ~ per|a|each second|minute|hour|sec|min", "exceed* ~ number of ~ requests|calls|queries|messages", "more|many requests|calls|queries|messages ~ than|in|within|per", "faster than ~ allowed|permitted|allow|permit",
+			"calm down", "ease off|up", "back off", "reduce|lower|decrease ~ request|call|calling|sending|query rate|frequency", "reduce|lower|decrease ~ rate|frequency|number of ~ requests|calls|queries",
+			"requests|calls|queries ~ rapidly|rapid|quick|fast", "rate|pace|speed|frequency of ~ requests|calls|queries ~ too|high|exceed*|above", "request|call rate ~ too|exceed*|above|high", "burst|spike arrest",
+			"burst ~ exceed*|limit",
+			"more than ~ requests|calls|queries|messages ~ in|within|per|a", "limit of ~ rps|qps|rpm|tpm",
 		},
 		cjk: []string{"频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
 	},
 	{
 		name: "timed out", class: errcodes.ClassTimeout, on: on2xx | onServer | on429,
-		phrases: []string{"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded", "did not ~ respond|answer|finish|complete ~ in|within time|seconds"},
-		cjk:     []string{"超时"},
+		phrases: []string{
+			"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded", "did not ~ respond|answer|finish|complete ~ in|within time|seconds",
+			"took|takes|taking|ran ~ longer than", "ran out of time", "time limit|budget ~ exceeded|reached|over|up", "no|without response|answer|reply ~ from|within|in ~ upstream|backend|model|server|origin|seconds|time",
+			"gave|giving up ~ waiting|after", "waited ~ too long|seconds",
+			"exceed* ~ time limit",
+		},
+		cjk: []string{"超时"},
 	},
 	{
 		name: "timed out, all the same", class: errcodes.ClassTimeout, on: on400,
@@ -234,7 +320,7 @@ var proseRules = [...]proseRule{
 	{
 		// Whoever says when to come back, and names nothing to change first, will do it then.
 		name: "passes by itself", class: errcodes.ClassOverloaded, on: on2xx | on400,
-		phrases: []string{"retry|again ~ in a few seconds|moments", "retry|again ~ in a moment|second"},
+		phrases: []string{"retry|again|back ~ in a few|couple", "retry|again|back ~ in a moment|second|minute|while|bit", "retry|again|back ~ shortly|momentarily"},
 	},
 	{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
@@ -286,6 +372,16 @@ var proseRules = [...]proseRule{
 		phrases: []string{"invalid ~ request|argument|parameter|parameters|json|input|value|field|body|payload|format|syntax", "bad request", "malformed", "missing ~ required", "required ~ missing", "validation ~ error|failed", "could not ~ parse|deserialize|decode", "must be|not",
 			"invalid|bad|wrong|unknown|missing params|arguments|args|argument|input|name|query|type|option|variable|format", "bad user input", "not provided", "cannot query field", "parse error", "field|argument|parameter ~ required|unknown|invalid"},
 	},
+}
+
+// The places of the rules about any other quota, and about models that are not there.
+var (
+	ruleQuota   = placeOf("quota")
+	ruleNoModel = placeOf("no such model")
+)
+
+func placeOf(name string) int {
+	return slices.IndexFunc(proseRules[:], func(r proseRule) bool { return r.name == name })
 }
 
 // ruleSpend is the place of the rule about spend limits.
@@ -370,6 +466,10 @@ func (p *prose) end(start int) {
 		p.numbers++
 	}
 	p.words = append(p.words, span{int16(start), int16(len(p.buf))})
+	if p.buf[start] == '$' {
+		p.ids = append(p.ids, p.vocab.money)
+		return
+	}
 	p.ids = append(p.ids, p.vocab.lookup(p.buf, start))
 }
 
@@ -611,13 +711,14 @@ func (p *prose) addName(name string) {
 // setAside spoils words that look like money and are none: the budget of something else, and credits that were not taken; and
 // policies that are not about content.
 func (p *prose) setAside() {
+	other := false // the budget is one of something else, and stays so
 	for i, id := range p.ids {
 		if !p.vocab.aside[id] {
 			continue
 		}
 		switch string(p.word(i)) {
 		case "budget", "budgets":
-			if i > 0 && isOtherBudget(p.word(i-1)) {
+			if other = other || i > 0 && isOtherBudget(p.word(i-1)); other {
 				p.spoil(i)
 			}
 		case "billing":
@@ -745,18 +846,35 @@ func (p *prose) forget() {
 }
 
 // judge returns the first rule that holds for the group and finds a phrase, -1 for none. In a complaint about a request, a word in quotes is a
-// name or a value: no state that passes.
+// name or a value: no state that passes. And a model that is away for a while is not gone.
 func (p *prose) judge(group statuses) int {
-	i := p.find(group)
-	if i >= 0 && group == on400 && len(p.quoted) > 0 && retryFor(proseRules[i].class, 400) != errcodes.RetryNever {
+	i := p.find(group, 0)
+	switch {
+	case i < 0:
+	case group == on400 && len(p.quoted) > 0 && retryFor(proseRules[i].class, 400) != errcodes.RetryNever:
 		for _, at := range p.quoted {
 			if int(at) < len(p.words) {
 				p.spoil(int(at))
 			}
 		}
-		i = p.find(group)
+		return p.find(group, 0)
+	case i == ruleNoModel && p.passes():
+		if later := p.find(group, ruleNoModel+1); later >= 0 && proseRules[later].class == errcodes.ClassOverloaded {
+			return later
+		}
 	}
 	return i
+}
+
+// passes reports whether the text says that its cause passes.
+func (p *prose) passes() bool {
+	for i := range p.words {
+		switch string(p.word(i)) {
+		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "maintenance", "again", "retry", "loading", "starting":
+			return true
+		}
+	}
+	return false
 }
 
 // judgeRefusal is judge, but that an offer to pay does not make a rate limit a matter of money: "too many requests; buy credits to get higher limits".
@@ -793,8 +911,8 @@ func (p *prose) judgeRefusal(group statuses, l *limits) int {
 	return i
 }
 
-// find returns the first rule that holds for the group and finds a phrase, -1 for none.
-func (p *prose) find(group statuses) int {
+// find returns the first rule from the given one on that holds for the group and finds a phrase, -1 for none.
+func (p *prose) find(group statuses, from int) int {
 	p.setAside()
 	p.survey()
 	best := len(proseRules)
@@ -805,7 +923,7 @@ func (p *prose) find(group statuses) int {
 			if ph.rule >= best {
 				break // they are in the order of the rules
 			}
-			if proseRules[ph.rule].on&group == 0 || !p.possible(ph.elements) {
+			if ph.rule < from || proseRules[ph.rule].on&group == 0 || !p.possible(ph.elements) {
 				continue
 			}
 			for at := p.head[id]; at > 0; at = p.next[at-1] {
@@ -821,7 +939,7 @@ func (p *prose) find(group statuses) int {
 		text := string(p.buf)
 		for i := range proseRules[:best] {
 			r := &proseRules[i]
-			if r.on&group != 0 && slices.ContainsFunc(r.cjk, func(w string) bool { return strings.Contains(text, w) }) {
+			if i >= from && r.on&group != 0 && slices.ContainsFunc(r.cjk, func(w string) bool { return strings.Contains(text, w) }) {
 				return i
 			}
 		}

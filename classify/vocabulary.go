@@ -57,7 +57,7 @@ var limitWords = [...]struct {
 	{offersMore, "higher more bigger larger greater unlimited increase increased raise raised enlarge unlock lift remove extend boost faster better extra additional " +
 		"upgrade visit see learn contact consult refer talk"},
 	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
-	{saysCalendar, "month week day"},
+	{saysCalendar, "month week day year cycle"},
 	{saysWindow, "hour hours 24h minutes mins minute min days"},
 	{saysAmount, "limit quota"},
 	{saysAsked, "requested"},
@@ -65,6 +65,32 @@ var limitWords = [...]struct {
 
 // asideWords are the words that prose.setAside looks at.
 const asideWords = "billing budget budgets policy policies credit credits charge balance"
+
+// wordGroups are words that a phrase may name at once, by @ and the name: they mean the same to a rule.
+var wordGroups = map[string]string{
+	"@money":   "balance|credit|credits|funds|money|wallet|prepayment",
+	"@lack":    "insufficient|empty|exhausted|depleted|negative|gone|zero|low|drained|overdrawn|missing",
+	"@bill":    "invoice|invoices|payment|payments|bill|bills|dues|fee|fees",
+	"@unpaid":  "unpaid|overdue|outstanding|failed|declined|rejected|refused|bounced|late|open|unsettled|owed|due|incomplete|unsuccessful",
+	"@met":     "exceed*|reached|hit|surpassed|exhausted|passed|met|used|depleted|crossed",
+	"@trial":   "trial|demo|lifetime|evaluation|sandbox",
+	"@unit":    "gpu|gpus|server|servers|worker|workers|instance|instances|node|nodes|machine|machines|replica|replicas|slot|slots|runner|runners|pod|pods|executor|executors|shard|shards|accelerator|accelerators",
+	"@full":    "occupied|full|saturated|taken|busy|overloaded|maximum|max|overcommitted|use",
+	"@free":    "available|free|left|ready|idle|allocated|found|assigned",
+	"@refused": "blocked|rejected|refused|declined|stopped|withheld|flagged|filtered|denied",
+	"@touchy":  "unsafe|harmful|violent|violence|sexual|hateful|offensive|abusive|illegal|inappropriate|explicit|toxic|dangerous|nsfw",
+}
+
+// phraseParts cuts a phrase into its parts, groups spelled out.
+func phraseParts(text string) []string {
+	parts := strings.Fields(text)
+	for i, part := range parts {
+		if strings.HasPrefix(part, "@") {
+			parts[i] = wordGroups[part]
+		}
+	}
+	return parts
+}
 
 // phrase is a compiled phrase of a rule: elements of the vocabulary, and gaps as negative numbers.
 type phrase struct {
@@ -79,6 +105,7 @@ type vocabulary struct {
 	stems []wordID // the words that end in '*', the longest first
 	begin [64]bool // whether a stem begins with a letter of that number
 
+	money    wordID     // of an amount of money
 	limits   []limitUse // by wordID
 	aside    []bool     // by wordID
 	elements [][]wordID // the words that fit an element
@@ -113,7 +140,7 @@ func newVocabulary() *vocabulary {
 	}
 	for i := range proseRules {
 		for _, text := range proseRules[i].phrases {
-			for part := range strings.FieldsSeq(text) {
+			for _, part := range phraseParts(text) {
 				if part == "~" || part == "~~" {
 					continue
 				}
@@ -123,6 +150,7 @@ func newVocabulary() *vocabulary {
 			}
 		}
 	}
+	v.money = numbers["$"]
 	v.index()
 	v.limits, v.aside = make([]limitUse, len(v.words)), make([]bool, len(v.words))
 	for i := range limitWords {
@@ -167,7 +195,7 @@ func (v *vocabulary) compile(numbers map[string]wordID) {
 	for i := range proseRules {
 		for _, text := range proseRules[i].phrases {
 			p := phrase{rule: i}
-			for part := range strings.FieldsSeq(text) {
+			for _, part := range phraseParts(text) {
 				switch part {
 				case "~":
 					p.elements = append(p.elements, -3)
