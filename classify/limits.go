@@ -55,33 +55,8 @@ func (p *prose) readLimits() limits {
 		l.isLimit = l.isLimit || use&saysLimit != 0
 		refuses = refuses || use&saysMet != 0
 		offer := next > 0 && p.stops[next-1].offer
+		here.readPeriod(p, i, use, offer)
 		switch {
-		case use&saysPer != 0, use&saysEach != 0 && i > 0 && (isCounted(p.word(i-1)) || i > 1 && isNumeral(p.word(i-2))): // "100 requests a day"
-			if !offer && p.isBounded(i) {
-				here.see(p.periodAt(i + 1))
-			}
-		case use&saysDay != 0:
-			if !offer {
-				here.see(periodDay)
-			}
-		case use&saysLoose != 0:
-			if !offer && p.bindsPeriod(i) {
-				here.see(periodDay)
-			}
-		case use&saysToday != 0:
-			here.today = here.today || !offer && p.bindsToday(i)
-		case use&saysShort != 0:
-			if !offer {
-				here.see(periodShort)
-			}
-		case use&saysCalendar != 0:
-			if !offer && i > 0 && isPresent(p.word(i-1)) && p.bindsToday(i) {
-				here.today = true
-			} else if !offer && (p.isSingle(i-1) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0) {
-				here.see(periodDay)
-			}
-		case use&saysWindow != 0:
-			here.seeWindow(p, i)
 		case use&saysAmount != 0:
 			v, ok := p.numberNear(i + 1)
 			if ok && v == 0 && (i == 0 || string(p.word(i-1)) != "remaining") {
@@ -106,25 +81,57 @@ func (p *prose) readLimits() limits {
 		l.period, l.loose = periodDay, true
 	}
 	if p.foreign {
-		text := string(p.buf)
-		for _, word := range [...]string{"每日", "每天", "今日", "当日", "每月", "本月", "每周"} {
-			if strings.Contains(text, word) {
-				l.isLimit = true
-				l.see(periodDay)
-			}
-		}
-		for _, word := range [...]string{"每分钟", "每秒", "每小时"} {
-			if strings.Contains(text, word) {
-				l.isLimit = true
-				l.see(periodShort)
-			}
-		}
+		l.readSigns(string(p.buf))
 	}
 	l.tooBig = limit > 0 && requested > limit
 	if l.period == periodNone && l.minutely {
 		l.period = periodShort
 	}
 	return l
+}
+
+// readPeriod reads the period that word i names, if it is one of an allowance.
+func (l *limits) readPeriod(p *prose, i int, use limitUse, offer bool) {
+	if use&saysWindow != 0 {
+		l.seeWindow(p, i)
+		return
+	}
+	if offer {
+		return
+	}
+	switch {
+	case use&saysPer != 0, use&saysEach != 0 && i > 0 && (isCounted(p.word(i-1)) || i > 1 && isNumeral(p.word(i-2))): // "100 requests a day"
+		if p.isBounded(i) {
+			l.see(p.periodAt(i + 1))
+		}
+	case use&saysDay != 0, use&saysLoose != 0 && p.bindsPeriod(i):
+		l.see(periodDay)
+	case use&saysToday != 0:
+		l.today = l.today || p.bindsToday(i)
+	case use&saysShort != 0:
+		l.see(periodShort)
+	case use&saysCalendar == 0:
+	case i > 0 && isPresent(p.word(i-1)) && p.bindsToday(i):
+		l.today = true
+	case p.isSingle(i-1) || i+1 < len(p.words) && p.vocab.limits[p.ids[i+1]]&saysAmount != 0:
+		l.see(periodDay)
+	}
+}
+
+// readSigns reads periods in a script without blanks.
+func (l *limits) readSigns(text string) {
+	for _, word := range [...]string{"每日", "每天", "今日", "当日", "每月", "本月", "每周"} {
+		if strings.Contains(text, word) {
+			l.isLimit = true
+			l.see(periodDay)
+		}
+	}
+	for _, word := range [...]string{"每分钟", "每秒", "每小时"} {
+		if strings.Contains(text, word) {
+			l.isLimit = true
+			l.see(periodShort)
+		}
+	}
 }
 
 // take adds the periods of m to those of l.

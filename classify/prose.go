@@ -81,51 +81,54 @@ var proseRules = [...]proseRule{
 	{
 		name: "spend limit", class: errcodes.ClassBilling, on: onAny,
 		phrases: []string{
-			"spend|spending limit|limits|cap", "max budget", "over budget", "budget ~ exceeded|reached|exhausted",
-			"exceed*|over|above ~ budget", "used|spent|consumed up ~ budget", "billing ~ limit", "limit ~ billing", "spend|spending ~ limit ~ reached|exceeded", "usage|overage cap ~ reached|exceeded",
+			"spend|spending limit|limits|cap", "budget ~ exceeded|reached|exhausted",
+			"exceed*|over|above ~ budget", "used|spent|consumed up ~ budget", "billing ~ limit", "limit ~ billing", "usage|overage cap ~ reached|exceeded",
 			"spend|spending ~ hit|reached|exceeded|exhausted", "monthly|daily|weekly|maximum|max spend|spending|budget", "spend|spending ~ ceiling|allowance|maximum|threshold", "hard|soft cap|limit ~ spend|spending|budget",
-			"limit|cap|budget|maximum of|is|at $", "$ limit|cap|budget|maximum", "$ per|a month|week|day limit|cap|budget", "@met ~ budget",
+			"limit|cap|budget|maximum of|is|at $", "$ limit|cap|budget|maximum", "@met ~ budget",
 			"spent ~ budget|limit|cap",
+			"budget ~ used|spent|gone|consumed|depleted",
 		},
 	},
 	{
 		name: "current quota", class: errcodes.ClassQuotaExhausted, on: onAny &^ onTime &^ on404,
 		phrases: []string{
 			"exceed* ~ current quota", "quota ~ exhausted|depleted|consumed|insufficient|spent", "quota ~ used up", "quota ~ not enough|sufficient",
-			"insufficient ~ quota", "no ~ quota", "no quota ~ left|remaining|available", "out of ~ quota", "enough quota", "used ~ up ~ quota|allowance|allocation",
-			"usage limit|limits ~~ reached|exceeded|hit", "reached|exceed*|hit|over|beyond ~~ usage limit|limits", "usage quota",
-			"free tier|quota|trial|plan ~ exhausted|expired|ended|over", "free tier|quota|allocation|allowance|requests ~ used up",
+			"insufficient ~ quota", "no ~ quota", "out of ~ quota", "enough quota", "used|spent|consumed ~ up ~ quota|allowance|allocation|limit|limits",
+			"usage limit|limits ~~ reached|exceeded|hit", "reached|exceed*|hit|over|beyond ~~ usage limit|limits",
+			"free tier|quota|trial|plan ~ exhausted|expired|ended|over",
 			"allocation|allowance ~ used up", "allocation|allowance ~ exhausted|exceeded|depleted", "trial ~ expired|ended|over",
-			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan", "quota will ~ reset", "premium requests",
+			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan",
 			"daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap ~ reached|exceeded|exhausted|hit",
 			"trial ~~ came|come|comes|reached|at ~ end", "trial ~ finished|lapsed|concluded|done|up", "end of ~ trial", "daily|weekly|monthly|yearly|annual ~ quota|allowance|cap|allotment|allocation|limit ~ used|consumed|spent|depleted|gone|empty|finished",
-			"reached|exceed*|hit|exhausted|used|ran|consumed|spent ~~ daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap|allotment|allocation", "allotment|allowance|quota ~ gone|empty|finished|spent", "ran|run|running|gone through|out ~ allotment|allowance|quota|allocation", "used|spent|consumed up ~ limit|limits", "limit|limits ~ of|for ~ cycle|month|week|day|year", "out of ~ free|included ~ requests|messages|calls|searches|generations|tokens|minutes|images",
+			"reached|exceed*|hit|exhausted|used|ran|consumed|spent ~~ daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap|allotment|allocation", "allotment|allowance|quota ~ gone|empty|finished|spent", "ran|run|running|gone through|out ~ allotment|allowance|quota|allocation", "limit|limits ~ of|for ~ cycle|month|week|day|year", "out of ~ free|included ~ requests|messages|calls|searches|generations|tokens|minutes|images",
 			"no ~ requests|messages|calls|searches|generations|images|minutes left|remaining", "used|spent|consumed all|up ~~ requests|messages|calls|searches|generations|images", "reached|exceed*|hit ~~ plan|tier|subscription limit|limits|allowance|quota|cap", "all ~ requests|messages|calls|searches|generations|images ~ used|consumed|spent|gone",
 			"requests|messages|calls ~ included ~~ used|spent|consumed|exhausted",
 			"@trial ~ limit|limits|quota|requests ~~ @met", "limit|limits|number|maximum|requests|calls ~~ @trial ~~ @met", "@met ~~ @trial limit|limits|quota|allowance",
+			"exceed*|above|over|beyond|than what ~ plan|tier|package|subscription|license",
 		},
 		cjk: []string{"配额不足", "额度不足", "配额已用", "额度已用", "额度耗尽", "免费额度", "次数已用完"},
 	},
 	{
 		name: "money", class: errcodes.ClassBilling, on: onAny &^ onTime,
 		phrases: []string{
-			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|exceeded|depleted|empty|negative|overdrawn|gone|spent",
-			"balance|credit|credits ~ too low|little", "balance|credit|credits|funds ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
-			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
-			"payment required|overdue|failed|declined|due", "failed|incomplete|missing|outstanding|unsuccessful|declined ~ payment|payments|invoice|invoices", "payment is ~ required|overdue|due", "payment method", "past due", "pay ~ invoice|invoices|bill", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid ~ balance|funds", "recharge",
+
+			"balance|credit|credits ~ too low|little", "balance|credit|credits|funds ~ used up", "enough ~ credit|credits|balance|funds|money|credit",
+			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "more credits",
+			"payment method", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid|prepayment ~ balance|funds|credits", "recharge",
 			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required", "enable|requires|require|needs|activate billing",
 			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
 			"only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
-			"prepaid|prepayment credits", "purchase ~ credits", "buy ~ credits", "license ~ expired",
-			"wallet|purse ~ empty|negative|low|insufficient|exhausted", "deposit ~ some|more|funds|money|credit|credits", "add|pay|load ~ funds|money|credit|credits", "owe|owes|owed|owing", "outstanding ~ amount|amounts|balance|debt|debts|bill|bills|sum",
+			"purchase|buy ~ credits|credit", "license ~ expired",
+			"wallet|purse ~ empty", "deposit ~ some|more|funds|money|credit|credits", "add|pay|load ~ funds|money|credit|credits", "owe|owes|owed|owing", "outstanding ~ amount|amounts|balance|debt|debts|bill|bills|sum",
 			"settle|clear|pay ~ bill|bills|invoice|invoices|balance|debt|amount|dues", "card ~ declined|rejected|refused|failed|expired", "charge|charging ~ declined|failed|rejected", "could|can|cannot|cant|unable|not|failed ~ charge ~ card|account|you|payment|customer",
-			"payment|payments ~ failed|declined|rejected|refused|overdue|bounced|unsuccessful|outstanding|missing|unpaid", "money|funds ~ left|gone|allotted|exhausted|depleted|remaining|spent|used", "out of ~ money", "used|spent|consumed ~ all|up|entire ~~ money|funds|balance|credit|credits",
-			"no ~ money|funds ~ left|remaining", "renew ~ subscription|plan|license", "out|no|enable|buy|purchase|needs|requires|require|need|without ~ extra|additional|overage usage", "extra|additional|overage usage ~ required|needed|disabled|enabled|credits|billing",
-			"subscription|membership ~ ended|over|paused|past|unpaid|suspended", "balance ~ is|at|below|has|of zero|negative|0", "account ~ in|into debt|red|overdraft", "negative ~ balance",
+			"money|funds ~ left|gone|allotted|exhausted|depleted|remaining|spent|used", "out of ~ money", "used|spent|consumed ~ all|up|entire ~~ money|funds|balance|credit|credits",
+			"renew ~ subscription|plan|license", "out|no|enable|buy|purchase|needs|requires|require|need|without ~ extra|additional|overage usage", "extra|additional|overage usage ~ required|needed|disabled|enabled|credits|billing",
+			"subscription|membership ~ ended|over|paused|past|unpaid|suspended", "balance ~ is|at|below|has|of zero|negative|0", "account ~ in|into debt|red|overdraft",
 			"@money ~ @lack", "@lack ~ @money", "@money ~ run|ran|runs|running dry|out|low|short", "@money ~ not|doesnt|cannot|cant ~ enough|sufficient|cover|suffice",
 			"@bill ~ not|never|isnt|wasnt ~ paid|settled|received|processed|collected|cleared", "@bill ~ @unpaid", "@unpaid ~ @bill", "update|add|provide|enter|attach|verify|missing|no ~ payment|billing|card ~ details|information|method|card|data",
 			"past ~ due", "account ~ hold|frozen|closed|suspended|stopped ~~ billing|payment|balance|invoice|bill|debt", "upgrade|switch|move to ~ paid|pro|premium|higher plan|tier|account|subscription", "add|link|register ~ credit|debit|bank card",
-			"credits|points|coins ~ not enough|remaining|left", "not ~ enough ~ points|coins|units",
+			"no ~ points|coins left|remaining", "not ~ enough ~ points|coins|units", "points|coins|units not enough",
+			"deduction|debit|deduct|deducting|charge ~ failed", "burned|burnt|blown|run|ran|went|gone|used through|up ~ @money", "subscription|membership|license ~ run|ran out", "billing ~ not ~ set|setup|completed",
 		},
 		cjk: []string{"余额不足", "欠费", "请充值", "账户余额", "未付费"},
 	},
@@ -134,29 +137,31 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
 			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
-			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "content ~ flagged|blocked", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
+			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
-			"guardrail|guardrails ~ intervened|stopped|blocked|triggered|rejected|flagged|refused|tripped|intercepted|violated", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ guardrail|guardrails", "illegal|offensive|abusive|graphic|adult|dangerous|toxic ~ content", "hateful|violent|sexual|illegal|offensive|abusive|graphic|harmful|inappropriate|prohibited|disallowed|unsafe|objectionable|adult|hate ~ material|imagery|speech", "hateful|offensive|abusive|inappropriate|harmful|toxic language", "risky|risk|dangerous content", "content ~ risk|risks|risky",
-			"violat*|break|breaks|broke|breach* ~~ terms", "community guidelines|standards", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ content|safety|output|prompt|input|our filter|filters|rules|check|checks", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ moderation|moderator|moderators", "safety ~ check|checks|classifier|classifiers|review|screening|layer|rules ~ failed|rejected|blocked|flagged|refused|stopped|tripped|triggered", "failed|by ~ safety ~ check|checks|classifier|classifiers|review|screening",
-			"did not pass ~ moderation|safety|review|screening", "failed ~ moderation|safety|screening",
-			"@touchy ~ @refused", "@refused ~~ @touchy", "words|terms|phrases ~ not ~ allowed|permitted|acceptable", "@refused by|for|due|because ~ content|safety|moderation|policy",
+			"guardrail|guardrails ~ intervened|stopped|blocked|triggered|rejected|flagged|refused|tripped|intercepted|violated", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ guardrail|guardrails", "illegal|offensive|abusive|graphic|adult|dangerous|toxic ~ content", "hateful|violent|sexual|illegal|offensive|abusive|graphic|harmful|inappropriate|prohibited|disallowed|unsafe|objectionable|adult|hate ~ material|imagery|speech", "hateful|offensive|abusive|inappropriate|harmful|toxic language", "content ~ risk|risks|risky",
+			"violat*|break|breaks|broke|breach* ~~ terms", "community guidelines|standards", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ content|safety|output|prompt|input|our filter|filters|rules|check|checks", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ moderation|moderator|moderators", "safety ~ check|checks|classifier|classifiers|review|screening|layer|rules ~ failed|rejected|blocked|flagged|refused|stopped|tripped|triggered",
+			"did not pass ~ moderation|safety|review|screening", "failed ~ moderation|safety|screening|review",
+			"@touchy ~~ @refused", "@refused ~~ @touchy", "words|terms|phrases ~ not ~ allowed|permitted|acceptable", "@refused by|for|due|because ~ content|safety|moderation|policy",
 			"real person|people", "nudity", "public figure|figures", "self harm",
-			"hate speech",
+
+			"safety|policy|ethical ~ grounds|reasons|concerns",
 		},
 		cjk: []string{"敏感", "违规", "不合规", "内容安全", "不当内容"},
 	},
 	{
 		name: "context length", class: errcodes.ClassContextLength, on: onRequest | on403 | on413 | on503,
 		phrases: []string{
-			"context length|window|size|limit ~~ exceed*|overflow*", "exceed* ~~ context length|window|size|limit", "maximum|max ~ context", "context length|window|size ~~ tokens|token|maximum|max|larger|longer|shorter|reduce|too",
+			"context length|window|size|limit ~~ exceed*|overflow*", "maximum|max ~ context", "context length|window|size ~~ tokens|token|maximum|max|larger|longer|shorter|reduce|too",
 			"too large|long|big ~~ context", "longer|larger than ~~ context", "context length|window|size|overflow ~ of",
 			"prompt|input|inputs|conversation|history|messages too long", "prompt|input|inputs|conversation|history|messages is|are|was ~ too long", "range of ~ input ~ length", "prompt|input ~ length ~~ exceed*", "prompt|input ~ exceed* ~~ tokens|token|length|limit",
 			"max_seq_len|max_model_len|max_position_embeddings|n_ctx|max_input_tokens|max_total_tokens", "prompt_tokens|input_tokens ~~ exceed*|less|maximum|limit",
-			"token|tokens count ~~ exceed*", "exceed* ~~ maximum|max|limit|allowed ~~ tokens", "exceed* ~~ token limit", "tokens ~ exceed* ~~ maximum|max|limit|allowed", "too many tokens|input",
-			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens", "context shift",
+			"token|tokens count ~~ exceed*", "exceed* ~~ maximum|max|limit|allowed ~~ tokens", "tokens ~ exceed* ~~ maximum|max|limit|allowed", "too many tokens|input",
+			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens",
 			"shorten|trim|truncate ~ prompt|input|inputs|messages|conversation|context|history|text", "sequence|prompt|input length ~~ exceed*|beyond|longer|larger|over|above|greater", "not|doesnt|wont|cannot|cant|to fit ~ context|window", "tokens ~ more|beyond|over|above|longer ~ model|context|window",
-			"context length|window|size ~ smaller|small|shorter|insufficient|full", "prompt|input|conversation|history is|are|was longer|larger|bigger than", "more tokens than ~ model|context|window|it",
+			"prompt|input|conversation|history is|are|was longer|larger|bigger than", "more tokens than ~ model|context|window|it",
 			"exceed*|over|above|beyond|past|surpass* ~~ input|prompt|context|token limit|length|window|size", "input|prompt|context|token limit ~~ exceed*|reached|over|passed|surpass*",
+			"number of ~ tokens ~ prompt|input|messages ~~ larger|exceed*|more|greater|less|most|longer",
 		},
 		cjk: []string{"上下文长度", "最大长度", "超过模型", "输入过长"},
 	},
@@ -168,10 +173,11 @@ var proseRules = [...]proseRule{
 		name: "too large", class: errcodes.ClassTooLarge, on: onRequest | on403 | on503,
 		phrases: []string{
 			"payload|body|request|entity|file|image|upload|attachment|audio|video|document|pdf|message|content|input ~ too large|big",
-			"size limit|limits ~ exceed*", "exceed* ~ maximum|max|allowed|size ~ size|mb|mib|kb|bytes|gb", "exceed* ~~ size limit",
+			"exceed* ~ maximum|max|allowed|size ~ size|mb|mib|kb|bytes|gb",
 			"file|image|body|payload|request size ~ exceed*|larger|bigger|limit", "larger|bigger than ~~ bytes|mb|mib|kb|size", "too large ~~ bytes|mb|size",
 			"larger|bigger|greater than ~ max|maximum|limit|allowed|permitted ~ size|body|message|upload|file", "file|image|body|payload|upload|attachment|audio|video|document|picture ~ larger|bigger|heavier|weighs", "too many messages|items|images|inputs|documents|tools|files|entries|requests|operations|queries ~ in|per ~ batch|request|array|call|list|conversation|prompt", "file|image|body|payload|upload|attachment|audio|video|document|picture exceed*",
 			"upload|size|file limit",
+			"mb|mib|kb|kib|gb|gib|bytes ~ more|larger|bigger|over|exceed*|above", "batch ~ exceed*|max|maximum|larger|bigger|big|large",
 		},
 	},
 	{
@@ -187,15 +193,16 @@ var proseRules = [...]proseRule{
 			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
 			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
 			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
-			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials", "token ~ has|is ~ expired|revoked",
+			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials",
 			"this|your|the|provided key ~ revoked|expired|disabled|deactivated", "incorrect|wrong|revoked|expired|disabled key", "parse|decode|read|validate|verify ~ authentication|access|auth|bearer|api|id token|key",
 			"not contain|include|have|carry|provide ~ valid token|key|jwt|credential|credentials", "oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
-			"signature ~ expired|mismatch", "signature ~~ not match|valid", "request|hmac|webhook|message|jwt signature ~ invalid|incorrect|wrong", "log in again", "login required", "please login|authenticate", "user not found",
+			"signature ~ expired|mismatch", "signature ~~ not match|valid", "request|hmac|webhook|message|jwt signature ~ invalid|incorrect|wrong", "login required", "please login|authenticate",
 			"invalid|incorrect|wrong|bad ~ username|password|passphrase|login", "username|password ~ invalid|incorrect|wrong", "verify ~ jwt|token", "jwt|session|token|login ~ expired|revoked",
 			"not|dont|cannot|cant ~ recognize|recognise|accept|identify ~ key|token|credential|credentials|caller|client", "key|credential|credentials ~ not ~ recognized|recognised|accepted|known|valid|right|match|correct|active|registered", "token ~ not ~ recognized|recognised|accepted|registered|active", "sign|log in ~ first|again",
 			"key|token|credential|credentials ~ belong|belongs|issued ~ another|different|other|wrong", "tenant|organization|project|environment ~~ token|key ~ not ~ match", "token|key ~~ tenant|environment|organization ~~ not|doesnt match", "key|token ~ past|reached ~ expiry|expiration",
 			"key|token ~ has|was|been|is ~ rotated|withdrawn|invalidated",
 			"pass|provide|supply|include|send|use|set|specify|need|needs|requires ~ valid|correct ~ key|keys|token|credential|credentials",
+			"key|token|credential|credentials ~ lapsed|rejected|refused|denied", "this|your|api key ~ not ~ exist|exists",
 		},
 		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
 	},
@@ -203,19 +210,20 @@ var proseRules = [...]proseRule{
 		name: "region or permission", class: errcodes.ClassPermission, on: onRequest | on503,
 		phrases: []string{
 			"permission|permissions ~~ denied|required|missing|lack|insufficient", "lacks|lack|no|without|have|insufficient|missing ~ permission|permissions|privilege|privileges", "access denied|forbidden|restricted", "not authorized", "only authorized for|to", "not have ~ access", "dont have ~ access", "no access ~ to",
-			"country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory", "not ~ available in ~ country|region|location",
+			"country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory",
 			"not allowed to ~ model|models|endpoint|resource", "account|organization|project|user|team ~ suspended|banned|blocked|disabled|deactivated|terminated|restricted|locked", "ip ~ not ~ allowed|whitelisted|allowlisted",
 			"not ~ offered|available|supported|served|provided ~~ country|region|location|territory|jurisdiction", "country|region|location|jurisdiction ~ blocked|restricted|banned|excluded|sanctioned|embargoed", "outside ~ supported|allowed|permitted|available ~ countries|regions|locations|areas", "not allowed|enabled|permitted in ~ project|region|organization|account|plan|workspace|country|location",
 			"not entitled|permitted|privileged to", "role|key|token|account|user ~ lacks|lack|without ~ right|rights|privilege|privileges|scope|scopes|permission|role", "admin|administrator|owner ~ disabled|blocked|restricted|forbids|forbidden", "requires|require|need|needs|missing ~ scope|scopes|role|privilege|rights",
 			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
+			"unavailable|blocked|restricted|forbidden|prohibited|disabled|banned ~ country|region|location|territory|jurisdiction", "access from|to ~ not|is ~ allowed|permitted|blocked|denied|restricted|forbidden",
 		},
 		cjk: []string{"无权限", "没有权限", "权限不足", "无权访问"},
 	},
 	{
 		name: "no such model", class: errcodes.ClassNotFound, on: onRequest | on404 | on503 | on403,
 		phrases: []string{
-			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "model|models|deployment ~~ shut down", "no such model|deployment|engine", "unknown|unrecognized|nonexistent model",
-			"invalid model name|id|specified|identifier", "model name|id|identifier ~ invalid|incorrect|unknown", "model|models|deployment ~ not available", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
+			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "model|models|deployment ~~ shut down", "no such model|deployment|engine",
+			"invalid model name|id|specified|identifier", "model name|id|identifier ~ invalid|incorrect|unknown|wrong|misspelled", "model|models|deployment ~ not available", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
 			"no ~ model|deployment|engine ~ name|id|called|named|known", "was|been|were|is|are switched|turned|phased off|out ~ on|in|since|from", "model|models|deployment ~~ switched|turned|phased off|out",
 			"end of life", "no longer served|hosted|offered",
 			"has|have|was|were|been|is ~ retired|decommissioned|discontinued|sunset|sunsetted", "never heard of", "model|models ~ gone|withdrawn",
@@ -228,6 +236,7 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"is no model|deployment|engine", "not ~ know|recognize|recognise|host|serve|offer|have ~ model|engine|deployment", "model|engine|deployment ~ not ~ known|recognized|recognised|hosted|served|offered|listed|registered",
 			"model|engine|deployment ~ unknown|unrecognized|nonexistent|missing|absent", "not a model|deployment", "shut off|down ~ on|in|since", "unknown ~ model|deployment|engine",
+			"not|isnt a|an supported|valid|known|recognized|existing model|deployment|engine", "not ~ available anymore|longer", "not ~ available any more|longer",
 		},
 	},
 	{
@@ -235,10 +244,9 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"not|doesnt|dont|isnt|no|cannot|cant support|supported", "no longer supported", "unsupported ~ parameter|value|model|operation|feature|field|api|version|method|endpoint|format|modality|tool|argument",
 			"not ~ work with", "not|doesnt accept", "not ~ implemented", "not a chat model|endpoint", "only supports|supported", "not|isnt ~ compatible with", "incompatible with", "cannot|cant be used with|for|in",
-			"not available ~ for|on|in|with this|the|your model|endpoint|version", "use|take|try ~ api|endpoint|route instead", "missing conversation_config", "use|take the ~ completions|responses|messages|chat|embeddings ~ api|endpoint", "only available ~ responses|chat|completions|on|via|through",
+			"not available ~ for|on|in|with this|the|your model|endpoint|version", "use|take|try ~ api|endpoint|route instead", "use|take the ~ completions|responses|messages|chat|embeddings ~ api|endpoint", "only available ~ responses|chat|completions|on|via|through",
 			"unavailable with|for|on|in ~ model|models|endpoint|version|api|engine", "not ~ possible|usable|allowed|enabled|offered|provided ~ with|for|on|by ~ model|models|endpoint|engine",
 			"model|engine ~ lacks|without ~ support|tools|vision|ability|feature",
-			"not ~ compatible|available ~ with|for|on ~ model|models|endpoint|engine",
 		},
 		cjk: []string{"不支持"},
 	},
@@ -248,6 +256,7 @@ var proseRules = [...]proseRule{
 			"model|engine|endpoint ~ not able|capable|designed|meant|built|made", "model|engine|endpoint ~ unable|incapable to|of", "model|engine|endpoint ~ cannot|cant|doesnt|not ~ use|take|read|see|process|handle|call|generate|produce|understand|do",
 			"text only", "only|just takes|accepts|handles|understands|works",
 			"isnt|not|arent|unavailable ~ available|offered|enabled|usable ~ for|on|with|by|in ~ deployment|model|models|endpoint|engine|mode",
+			"not accepted|possible|usable|allowed by|with|for|together", "works|usable|allowed only|just with|for|on|through|together", "only works|usable|allowed",
 		},
 	},
 	{
@@ -259,25 +268,26 @@ var proseRules = [...]proseRule{
 		name: "invalid value", class: errcodes.ClassInvalidRequest, on: on400,
 		phrases: []string{
 			"must be one of", "expected ~ one of", "unknown|unexpected|unrecognized|extra|invalid|illegal field|fields|parameter|parameters|argument|property|key|option|inputs|value|enum", "field|parameter|argument|property|option|value ~ unknown|unexpected|unrecognized|invalid",
-			"not a|among ~ valid|permitted|allowed|known|accepted ~ value|values|option|options|choice|choices", "extra inputs|fields ~ not permitted|allowed", "valid|allowed|possible|permitted|accepted values|options|choices",
+			"not a|among ~ valid|permitted|allowed|known|accepted ~ value|values|option|options|choice|choices", "extra inputs|input|fields|field|keys ~ not permitted|allowed", "valid|allowed|possible|permitted|accepted values|options|choices",
 		},
 	},
 	{
 		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on409 &^ on413,
 		phrases: []string{
-			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load", "at ~ peak load",
-			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "temporarily|currently|momentarily not ~ available|working|running|possible|reachable", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
-			"reinitializing|initializing", "re initializing", "starting up", "warming up", "cold start|starting", "no ~ server|servers|instance|instances|worker|workers|gpu|gpus|capacity|nodes|replicas ~ available|free|left", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers", "no healthy upstream",
-			"under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ resources|gpus|workers", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
+			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load",
+			"busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "temporarily|currently|momentarily not ~ available|working|running|possible|reachable", "service|server|backend|model|api|upstream unavailable", "not ready", "loading model|weights", "still loading|starting|initializing|provisioning",
+			"reinitializing|initializing", "starting up", "warming up", "cold start|starting", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers",
+			"under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ @unit", "not enough ~ resources", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
 			"try again ~ when ~ available|ready", "seconds lagged|behind", "replica|replication lag",
-			"no ~ slot|slots|executor|executors|machine|machines|runner|runners|pod|pods|device|devices|accelerator|accelerators|thread|threads|room ~ available|free|left", "pool|backlog ~ exhausted|full|saturated|depleted", "cannot|cant|unable|not|no ~ take|accept|handle|serve|process|schedule ~ more|new|additional|further|any ~ work|requests|request|traffic|load|jobs|job|connections|calls|tasks", "gpu|gpus|servers|workers|slots|instances|nodes|machines|replicas|backends|lanes|runners ~ occupied|full|used|saturated|taken|exhausted",
+			"no ~ device|devices|thread|threads|room|capacity ~ available|free|left", "pool|backlog ~ exhausted|full|saturated|depleted", "cannot|cant|unable|not|no ~ take|accept|handle|serve|process|schedule ~ more|new|additional|further|any ~ work|requests|request|traffic|load|jobs|job|connections|calls|tasks", "backends|lanes|seats|rooms ~ occupied|full|used|saturated|taken",
 			"saturated|swamped|overwhelmed|overburdened|congested|congestion|overloading", "fully booked|occupied|loaded|utilized", "waking|booting|spinning|powering up", "being restarted|rebooted|redeployed|deployed|loaded|provisioned|scaled|started|initialized|warmed|prepared",
-			"restarting|rebooting|redeploying", "more ~ traffic|load|demand|requests|users ~ than ~ usual|normal|expected|handle|serve", "unusually|extremely|very|exceptionally heavy|busy", "traffic|load|demand ~ high|heavy|unusual|peak|spike|spikes|surge",
-			"surge|spike|spikes ~ traffic|load|demand|requests|users", "shedding|shed ~ load|requests|traffic", "back pressure|off ~ overload", "backpressure",
+			"restarting|rebooting|redeploying", "more ~ traffic|load|demand|requests|users ~ than ~ usual|normal|expected|handle|serve", "traffic|load|demand ~ high|heavy|unusual|peak|spike|spikes|surge",
+			"surge|spike|spikes ~ traffic|load|demand|requests|users", "shedding|shed ~ load|requests|traffic", "back pressure", "backpressure",
 			"short on|of ~ capacity|gpus|workers|resources", "temporarily|currently|momentarily ~ unable|out|overcommitted|unreachable|stopped", "not ~ enough ~ capacity|workers|gpus|servers", "run|ran|running out of ~ workers|gpus|capacity|servers|slots",
 			"model ~ asleep|sleeping|cold|hibernating", "queue ~ long|full|overflow*|saturated",
 			"@unit ~ @full", "no ~ @unit ~ @free", "no @unit could|can|to", "too much load|traffic|demand", "too many users|people|customers|visitors",
 			"lot|lots|amount|volume|number of ~ traffic|load|users|demand", "model|engine|service|server|container|instance ~~ loading|initializing|starting|warming|booting|restarting|deploying|scaling", "processing|handling|serving|receiving ~ too many|much requests|calls|jobs|tasks|traffic",
+			"heavy|high|extreme ~ pressure",
 		},
 		cjk: []string{"繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
 	},
@@ -285,11 +295,11 @@ var proseRules = [...]proseRule{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
 		phrases: []string{
 			"rate limit|limits|limited|limiting ~~ exceeded|reached|hit|error|violated|triggered", "hourly|minute|second|rpm|tpm|qps|rps limit|limits", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
-			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
+			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
 			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
 			"exceed*|above|over|beyond ~~ requests|calls|queries|messages ~ per|a|each second|minute|hour|sec|min", "exceed* ~ number of ~ requests|calls|queries|messages", "more|many requests|calls|queries|messages ~ than|in|within|per", "faster than ~ allowed|permitted|allow|permit",
 			"calm down", "ease off|up", "back off", "reduce|lower|decrease ~ request|call|calling|sending|query rate|frequency", "reduce|lower|decrease ~ rate|frequency|number of ~ requests|calls|queries",
-			"requests|calls|queries ~ rapidly|rapid|quick|fast", "rate|pace|speed|frequency of ~ requests|calls|queries ~ too|high|exceed*|above", "request|call rate ~ too|exceed*|above|high", "burst|spike arrest",
+			"requests|calls|queries ~ rapidly|rapid|quick|fast", "rate|pace|speed|frequency of ~ requests|calls|queries ~ too|high|exceed*|above", "request|call rate ~ too|exceed*|above|high", "spike arrest",
 			"burst ~ exceed*|limit",
 			"more than ~ requests|calls|queries|messages ~ in|within|per|a", "limit of ~ rps|qps|rpm|tpm",
 		},
@@ -302,6 +312,7 @@ var proseRules = [...]proseRule{
 			"took|takes|taking|ran ~ longer than", "ran out of time", "time limit|budget ~ exceeded|reached|over|up", "no|without response|answer|reply ~ from|within|in ~ upstream|backend|model|server|origin|seconds|time",
 			"gave|giving up ~ waiting|after", "waited ~ too long|seconds",
 			"exceed* ~ time limit",
+			"exceed* ~ deadline",
 		},
 		cjk: []string{"超时"},
 	},
@@ -344,14 +355,14 @@ var proseRules = [...]proseRule{
 	{
 		name: "unauthorized", class: errcodes.ClassAuthentication, on: on2xx,
 		phrases: []string{
-			"unauthorized", "bad credentials", "invalid|bad|wrong|incorrect|expired|unknown key|token|jwt|nonce|auth|session", "account|user|token|key|session ~ inactive|revoked|expired|deactivated",
-			"login|log in|auth|authentication required", "not authed|logged|signed in", "not authed",
+			"unauthorized", "invalid|bad|wrong|incorrect|expired|unknown key|token|jwt|nonce|auth|session", "account|user|token|key|session ~ inactive|revoked|expired|deactivated",
+			"not authed|logged|signed in", "not authed",
 		},
 	},
 	{
 		name: "forbidden", class: errcodes.ClassPermission, on: on2xx,
 		phrases: []string{
-			"forbidden", "not permitted", "not allowed", "not granted", "access denied|restricted", "no|missing permission|permissions|scope|access", "not in channel|team|group|organization|workspace|room",
+			"forbidden", "not permitted", "not allowed", "not granted", "no|missing permission|permissions|scope|access", "not in channel|team|group|organization|workspace|room",
 			"restricted action",
 		},
 	},
@@ -374,11 +385,8 @@ var proseRules = [...]proseRule{
 	},
 }
 
-// The places of the rules about any other quota, and about models that are not there.
-var (
-	ruleQuota   = placeOf("quota")
-	ruleNoModel = placeOf("no such model")
-)
+// ruleQuota is the place of the rule about any other quota.
+var ruleQuota = placeOf("quota")
 
 func placeOf(name string) int {
 	return slices.IndexFunc(proseRules[:], func(r proseRule) bool { return r.name == name })
@@ -851,6 +859,7 @@ func (p *prose) judge(group statuses) int {
 	i := p.find(group, 0)
 	switch {
 	case i < 0:
+		return i
 	case group == on400 && len(p.quoted) > 0 && retryFor(proseRules[i].class, 400) != errcodes.RetryNever:
 		for _, at := range p.quoted {
 			if int(at) < len(p.words) {
@@ -858,20 +867,35 @@ func (p *prose) judge(group statuses) int {
 			}
 		}
 		return p.find(group, 0)
-	case i == ruleNoModel && p.passes():
-		if later := p.find(group, ruleNoModel+1); later >= 0 && proseRules[later].class == errcodes.ClassOverloaded {
+	case p.passes(i, group):
+		if later := p.find(group, i+1); later >= 0 && retryFor(proseRules[later].class, 500) == errcodes.RetryBackoff {
 			return later
 		}
 	}
 	return i
 }
 
-// passes reports whether the text says that its cause passes.
-func (p *prose) passes() bool {
-	for i := range p.words {
-		switch string(p.word(i)) {
+// passes reports whether the text says that what rule i is about is away for a while, and not gone, refused or wrong: a model that is temporarily not
+// available; behind a server's failure also the system that checks content or keys.
+func (p *prose) passes(i int, group statuses) bool {
+	server := group&(on500|on503) != 0
+	switch proseRules[i].class {
+	case errcodes.ClassNotFound:
+	case errcodes.ClassContentPolicy, errcodes.ClassAuthentication, errcodes.ClassPermission:
+		if !server {
+			return false
+		}
+	default:
+		return false
+	}
+	for k := range p.words {
+		switch string(p.word(k)) {
 		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "maintenance", "again", "retry", "loading", "starting":
 			return true
+		case "unavailable", "unreachable", "down", "overloaded", "busy", "timeout", "timed":
+			if server {
+				return true
+			}
 		}
 	}
 	return false

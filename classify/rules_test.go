@@ -200,3 +200,52 @@ func TestSentences(t *testing.T) {
 		assert.Equal(t, s.class+" "+s.retry, d.Class.String()+" "+d.Retry.String(), "%d %s (rule %q)", s.status, s.sentence, d.Rule)
 	}
 }
+
+// TestEachPhraseDecides holds that no phrase is there for one case, or for none. Each decides a sentence of ours that no other phrase of its
+// rule would; and one that says the same thing in one way only, without another word or a gap, is met in two sentences at least.
+func TestEachPhraseDecides(t *testing.T) {
+	type place struct{ rule, phrase int }
+	met, alone := make(map[place]int), make(map[place]int)
+	for _, s := range readSayings(t) {
+		p := takeProse()
+		p.add(s.sentence)
+		l := p.readLimits()
+		rule := p.judgeRefusal(groupOf(s.status), &l)
+		var fit []int
+		if rule >= 0 {
+			words := make([]string, len(p.words))
+			for i := range words {
+				words[i] = string(p.word(i))
+			}
+			for k, text := range proseRules[rule].phrases {
+				parts := phraseParts(text)
+				if slices.ContainsFunc(suffixes(words), func(w []string) bool { return fitsSlowly(parts, w) }) {
+					fit = append(fit, k)
+					met[place{rule, k}]++
+				}
+			}
+		}
+		if len(fit) == 1 {
+			alone[place{rule, fit[0]}]++
+		}
+		putProse(p)
+	}
+	for i := range proseRules {
+		for k, text := range proseRules[i].phrases {
+			at := place{i, k}
+			assert.Positive(t, alone[at], "%s: no sentence needs %q", proseRules[i].name, text)
+			if !strings.ContainsAny(text, "|~*@") {
+				assert.Greater(t, met[at], 1, "%s: %q is there for one sentence", proseRules[i].name, text)
+			}
+		}
+	}
+}
+
+// suffixes returns words, words from the second on, and so on.
+func suffixes(words []string) [][]string {
+	out := make([][]string, len(words))
+	for i := range words {
+		out[i] = words[i:]
+	}
+	return out
+}

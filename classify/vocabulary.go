@@ -54,7 +54,7 @@ var limitWords = [...]struct {
 	{saysMet, "exceed exceeds exceeded exceeding reached exhausted throttled hit used consumed depleted over spent sent made many out went ran"},
 	{offers, "upgrade upgrading buy purchase add enable activate visit see check contact consult get learn refer go subscribe switch consider unlock increase raise apply " +
 		"sign register need want looking choose move talk email explore ask"},
-	{offersMore, "higher more bigger larger greater unlimited increase increased raise raised enlarge unlock lift remove extend boost faster better extra additional " +
+	{offersMore, "get higher more bigger larger greater unlimited increase increased raise raised enlarge unlock lift remove extend boost faster better extra additional " +
 		"upgrade visit see learn contact consult refer talk"},
 	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
 	{saysCalendar, "month week day year cycle"},
@@ -68,17 +68,17 @@ const asideWords = "billing budget budgets policy policies credit credits charge
 
 // wordGroups are words that a phrase may name at once, by @ and the name: they mean the same to a rule.
 var wordGroups = map[string]string{
-	"@money":   "balance|credit|credits|funds|money|wallet|prepayment",
-	"@lack":    "insufficient|empty|exhausted|depleted|negative|gone|zero|low|drained|overdrawn|missing",
+	"@money":   "balance|credit|credits|funds|fund|money|wallet",
+	"@lack":    "insufficient|empty|exhausted|depleted|negative|gone|zero|low|drained|overdrawn|exceeded|spent",
 	"@bill":    "invoice|invoices|payment|payments|bill|bills|dues|fee|fees",
-	"@unpaid":  "unpaid|overdue|outstanding|failed|declined|rejected|refused|bounced|late|open|unsettled|owed|due|incomplete|unsuccessful",
+	"@unpaid":  "unpaid|missing|required|overdue|outstanding|pending|failed|declined|rejected|refused|bounced|late|open|unsettled|owed|due|incomplete|unsuccessful",
 	"@met":     "exceed*|reached|hit|surpassed|exhausted|passed|met|used|depleted|crossed",
 	"@trial":   "trial|demo|lifetime|evaluation|sandbox",
 	"@unit":    "gpu|gpus|server|servers|worker|workers|instance|instances|node|nodes|machine|machines|replica|replicas|slot|slots|runner|runners|pod|pods|executor|executors|shard|shards|accelerator|accelerators",
 	"@full":    "occupied|full|saturated|taken|busy|overloaded|maximum|max|overcommitted|use",
 	"@free":    "available|free|left|ready|idle|allocated|found|assigned",
 	"@refused": "blocked|rejected|refused|declined|stopped|withheld|flagged|filtered|denied",
-	"@touchy":  "unsafe|harmful|violent|violence|sexual|hateful|offensive|abusive|illegal|inappropriate|explicit|toxic|dangerous|nsfw",
+	"@touchy":  "unsafe|harmful|violent|violence|sexual|hateful|offensive|abusive|illegal|inappropriate|toxic|dangerous|nsfw",
 }
 
 // phraseParts cuts a phrase into its parts, groups spelled out.
