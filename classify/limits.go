@@ -370,6 +370,9 @@ func (p *prose) numberNear(i int) (float64, bool) {
 		if isDigit(w[0]) {
 			return parseNumber(string(w))
 		}
+		if w[0] == '$' {
+			return parseNumber(string(w[1:]))
+		}
 		switch string(w) {
 		case "is", "of", "value", "was", "at", "currently", "about":
 			i++

@@ -100,11 +100,12 @@ var proseRules = [...]proseRule{
 			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan",
 			"daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap ~ reached|exceeded|exhausted|hit",
 			"trial ~~ came|come|comes|reached|at ~ end", "trial ~ finished|lapsed|concluded|done|up", "end of ~ trial", "daily|weekly|monthly|yearly|annual ~ quota|allowance|cap|allotment|allocation|limit ~ used|consumed|spent|depleted|gone|empty|finished",
-			"reached|exceed*|hit|exhausted|used|ran|consumed|spent ~~ daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap|allotment|allocation", "allotment|allowance|quota ~ gone|empty|finished|spent", "ran|run|running|gone through|out ~ allotment|allowance|quota|allocation", "limit|limits ~ of|for ~ cycle|month|week|day|year", "out of ~ free|included ~ requests|messages|calls|searches|generations|tokens|minutes|images",
+			"reached|exceed*|hit|exhausted|used|ran|consumed|spent|over|past|beyond|surpass* ~~ daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap|allotment|allocation", "allotment|allowance|quota ~ gone|empty|finished|spent", "ran|run|running|gone through|out ~ allotment|allowance|quota|allocation", "limit|limits ~ of|for ~ cycle|month|week|day|year", "out of ~ free|included ~ requests|messages|calls|searches|generations|tokens|minutes|images",
 			"no ~ requests|messages|calls|searches|generations|images|minutes left|remaining", "used|spent|consumed all|up ~~ requests|messages|calls|searches|generations|images", "reached|exceed*|hit ~~ plan|tier|subscription limit|limits|allowance|quota|cap", "all ~ requests|messages|calls|searches|generations|images ~ used|consumed|spent|gone",
 			"requests|messages|calls ~ included ~~ used|spent|consumed|exhausted",
 			"@trial ~ limit|limits|quota|requests ~~ @met", "limit|limits|number|maximum|requests|calls ~~ @trial ~~ @met", "@met ~~ @trial limit|limits|quota|allowance",
 			"exceed*|above|over|beyond|than what ~ plan|tier|package|subscription|license",
+			"quota|allowance|allotment|allocation ~ fully|entirely|completely used|consumed|spent|exhausted",
 		},
 		cjk: []string{"配额不足", "额度不足", "配额已用", "额度已用", "额度耗尽", "免费额度", "次数已用完"},
 	},
@@ -205,6 +206,10 @@ var proseRules = [...]proseRule{
 			"key|token|credential|credentials ~ lapsed|rejected|refused|denied", "this|your|api key ~ not ~ exist|exists",
 		},
 		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
+	},
+	{
+		name: "missing or closed", class: errcodes.ClassNotFound, on: onRequest | on403 | on404 | on503,
+		phrases: []string{"not exist|found or ~~ access|permission|permissions|authorized"},
 	},
 	{
 		name: "region or permission", class: errcodes.ClassPermission, on: onRequest | on503,
@@ -729,6 +734,10 @@ func (p *prose) setAside() {
 			if other = other || i > 0 && isOtherBudget(p.word(i-1)); other {
 				p.spoil(i)
 			}
+		case "rate":
+			if i > 0 && isOtherRate(p.word(i-1)) {
+				p.spoil(i)
+			}
 		case "billing":
 			if i+1 < len(p.words) && isSpan(p.word(i+1)) {
 				p.spoil(i)
@@ -749,6 +758,15 @@ func (p *prose) setAside() {
 func isSpan(w []byte) bool {
 	switch string(w) {
 	case "cycle", "cycles", "period", "periods", "month", "day", "hour", "window":
+		return true
+	}
+	return false
+}
+
+// isOtherRate reports whether a rate of that name is not one of requests.
+func isOtherRate(w []byte) bool {
+	switch string(w) {
+	case "frame", "sample", "sampling", "bit", "baud", "learning", "dropout", "exchange", "tax", "interest", "conversion", "refresh", "speech", "speaking", "heart":
 		return true
 	}
 	return false

@@ -45,7 +45,7 @@ var limitWords = [...]struct {
 		"maximum max many free ratelimit ratelimited usage hit queries requests allowed tokens calls"},
 	{saysPer, "per / every each"},
 	{saysEach, "a an"},
-	{saysDay, "rpd tpd byday perday userbymodelbyday tomorrow permonth perweek rpw"},
+	{saysDay, "rpd tpd byday perday midnight userbymodelbyday tomorrow permonth perweek rpw"},
 	{saysLoose, "daily weekly monthly yearly annual"},
 	{saysToday, "today todays"},
 	{saysNoun, "limit limits limited quota quotas allowance allowances allocation allotment cap caps capped budget usage requests request calls call queries tokens token " +
@@ -57,14 +57,14 @@ var limitWords = [...]struct {
 	{offersMore, "get higher more bigger larger greater unlimited increase increased raise raised enlarge unlock lift remove extend boost faster better extra additional " +
 		"upgrade visit see learn contact consult refer talk"},
 	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
-	{saysCalendar, "month week day year cycle"},
+	{saysCalendar, "month week day year cycle months weeks years"},
 	{saysWindow, "hour hours 24h minutes mins minute min days"},
 	{saysAmount, "limit quota"},
 	{saysAsked, "requested"},
 }
 
 // asideWords are the words that prose.setAside looks at.
-const asideWords = "billing budget budgets policy policies credit credits charge balance"
+const asideWords = "billing rate budget budgets policy policies credit credits charge balance"
 
 // wordGroups are words that a phrase may name at once, by @ and the name: they mean the same to a rule.
 var wordGroups = map[string]string{
