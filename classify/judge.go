@@ -19,6 +19,7 @@ const (
 	ruleShort     = "limit: per minute or hour"
 	ruleLongWait  = "wait: a day or more"
 	ruleRefusal   = "refusal"
+	rulePuzzle    = "page: a challenge"
 	ruleChallenge = "header cf-mitigated"
 )
 
@@ -50,7 +51,7 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	if j, ok := f.byNumbers(d, &e); ok {
 		return j
 	}
-	if e.known != nil && e.known.class == errcodes.ClassInvalidRequest && e.text < 0 || e.is(errcodes.ClassInvalidRequest) {
+	if e.known != nil && (e.known.class == errcodes.ClassInvalidRequest || e.known.class == errcodes.ClassConflict) && e.text < 0 || e.is(errcodes.ClassInvalidRequest) {
 		// Of a family that says no more than the status, the reason beside it may.
 		if j, ok := f.byNames(&e); ok && j.class != errcodes.ClassInvalidRequest {
 			return j
@@ -58,6 +59,9 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	}
 	if e.text < 0 && e.group&(on2xx|on400|on413|on500) != 0 && p.tooManyTokens() {
 		return judgement{class: errcodes.ClassContextLength, rule: ruleTooLong}
+	}
+	if e.group == on429 && e.is(errcodes.ClassQuotaExhausted) && p.renewsSoon() {
+		return judgement{class: errcodes.ClassRateLimited, rule: "text: " + proseRules[e.text].name + ", renewed soon"}
 	}
 	if j, ok := byText(d, &e); ok {
 		return j
@@ -117,6 +121,9 @@ func (f *facts) evidence(p *prose) evidence {
 func (f *facts) byNature() (judgement, bool) {
 	if f.refused {
 		return judgement{class: errcodes.ClassContentPolicy, rule: ruleRefusal}, true
+	}
+	if f.challenge && groupOf(f.status)&(on400|on403|on429) != 0 {
+		return judgement{class: errcodes.ClassPermission, rule: rulePuzzle}, true
 	}
 	if (!f.names.read || f.names.codes) && strings.EqualFold(header(f.header, "Cf-Mitigated"), "challenge") {
 		return judgement{class: errcodes.ClassPermission, rule: ruleChallenge}, true
@@ -186,7 +193,7 @@ const maxNameInWords = 32
 
 // byNames reads the machine words as prose, where nothing else says more than the status: channel_not_found is a sentence.
 func (f *facts) byNames(e *evidence) (judgement, bool) {
-	if e.group&(on2xx|on400|on500) == 0 || f.nwords == 0 && f.message == "" {
+	if e.group&(on2xx|on400|on409|on500) == 0 || f.nwords == 0 && f.message == "" {
 		return judgement{}, false
 	}
 	p := takeProse()

@@ -49,7 +49,7 @@ func groupOf(status int) statuses {
 		return on409
 	case status == 413, status == 414, status == 431:
 		return on413
-	case status == 429:
+	case status == 429, status == 420: // what Twitter sent before there was a 429
 		return on429
 	case status == 408, status == 499, status == 504, status == 522, status == 524, status == 598, status == 599:
 		return onTime
@@ -245,13 +245,19 @@ var proseRules = [...]proseRule{
 		},
 	},
 	{
+		// Whoever must install something else first is not helped by waiting.
+		name: "client too old", class: errcodes.ClassUnsupported, on: onRequest | on403 | on429,
+		phrases: []string{"update|upgrade ~~ latest|newer|newest version|client|sdk|release", "version|client|sdk|app is ~ outdated|old|obsolete|deprecated", "outdated|obsolete version|client|sdk|app"},
+	},
+	{
 		name: "not supported", class: errcodes.ClassUnsupported, on: onRequest | on404,
 		phrases: []string{
-			"not|doesnt|dont|isnt|no|cannot|cant support|supported", "no longer supported", "unsupported ~ parameter|value|model|operation|feature|field|api|version|method|endpoint|format|modality|tool|argument",
+			"not|doesnt|dont|isnt|no|cannot|cant support|supported", "no longer supported", "unsupported ~ parameter|parameters|param|params|option|flag|value|model|operation|feature|field|api|version|method|endpoint|format|modality|tool|argument",
 			"not ~ work with", "not|doesnt accept", "not ~ implemented", "not a chat model|endpoint", "only supports|supported", "not|isnt ~ compatible with", "incompatible with", "cannot|cant be used with|for|in",
 			"not available ~ for|on|in|with this|the|your model|endpoint|version", "use|take|try ~ api|endpoint|route instead", "use|take the ~ completions|responses|messages|chat|embeddings ~ api|endpoint", "only available ~ responses|chat|completions|on|via|through",
 			"unavailable with|for|on|in ~ model|models|endpoint|version|api|engine", "not ~ possible|usable|allowed|enabled|offered|provided ~ with|for|on|by ~ model|models|endpoint|engine",
 			"model|engine ~ lacks|without ~ support|tools|vision|ability|feature",
+			"param|parameter|tools|feature|option|mode ~ requires|needs ~ flag|option|setting|version",
 		},
 		cjk: []string{"不支持"},
 	},
@@ -266,7 +272,7 @@ var proseRules = [...]proseRule{
 	},
 	{
 		name: "quota", class: errcodes.ClassQuotaExhausted, on: on400 | on402 | on403,
-		phrases: []string{"quota|quotas ~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota", "storage|disk ~ limit|quota|space ~ exceeded|reached|full"},
+		phrases: []string{"quota|quotas ~~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota", "storage|disk ~ limit|quota|space ~ exceeded|reached|full"},
 	},
 	{
 		// Values and fields may be called like states: "must be one of idle, busy".
@@ -294,21 +300,21 @@ var proseRules = [...]proseRule{
 			"lot|lots|amount|volume|number of ~ traffic|load|users|demand", "model|engine|service|server|container|instance ~~ loading|initializing|starting|warming|booting|restarting|deploying|scaling", "processing|handling|serving|receiving ~ too many|much requests|calls|jobs|tasks|traffic",
 			"heavy|high|extreme ~ pressure",
 		},
-		cjk: []string{"繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
+		cjk: []string{"访问量", "繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
 	},
 	{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
 		phrases: []string{
 			"rate limit|limits|limited|limiting ~~ exceeded|reached|hit|error|violated|triggered", "hourly|minute|second|rpm|tpm|qps|rps limit|limits", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
-			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
-			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
+			"too many visits|hits|accesses|invocations|transactions|commands|updates|posts|retries|tries|downloads|uploads|lookups|actions", "too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
+			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota|quotas ~~ exceeded|reached", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
 			"exceed*|above|over|beyond ~~ requests|calls|queries|messages ~ per|a|each second|minute|hour|sec|min", "exceed* ~ number of ~ requests|calls|queries|messages", "more|many requests|calls|queries|messages ~ than|in|within|per", "faster than ~ allowed|permitted|allow|permit",
 			"calm down", "ease off|up", "back off", "reduce|lower|decrease ~ request|call|calling|sending|query rate|frequency", "reduce|lower|decrease ~ rate|frequency|number of ~ requests|calls|queries",
 			"requests|calls|queries ~ rapidly|rapid|quick|fast", "rate|pace|speed|frequency of ~ requests|calls|queries ~ too|high|exceed*|above", "request|call rate ~ too|exceed*|above|high", "spike arrest",
 			"burst ~ exceed*|limit",
 			"more than ~ requests|calls|queries|messages ~ in|within|per|a", "limit of ~ rps|qps|rpm|tpm",
 		},
-		cjk: []string{"频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
+		cjk: []string{"次数超过", "频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
 	},
 	{
 		name: "timed out", class: errcodes.ClassTimeout, on: on2xx | onServer | on429,
@@ -331,17 +337,19 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"deadlock", "serialize access", "serialization failure|error|conflict", "database|table|row|record ~ locked", "lock wait", "lock not available",
 			"obtain|acquire|get ~ exclusive access|lock", "obtain|acquire|get ~ lock", "transaction ~ ongoing", "write conflict", "concurrent update|updates|modification|modifications|write|writes ~~ retry|again",
+			"locked by ~ another|other|concurrent ~ operation|request|process|transaction|job|update", "is|are being created|updated|deleted|repaired|modified|provisioned|upgraded|migrated", "another|other|concurrent ~ operation|update|upgrade ~ progress|running",
 		},
 	},
 	{
 		// Whoever says when to come back, and names nothing to change first, will do it then.
 		name: "passes by itself", class: errcodes.ClassOverloaded, on: on2xx | on400,
 		phrases: []string{"retry|again|back ~ in a few|couple", "retry|again|back ~ in a moment|second|minute|while|bit", "retry|again|back ~ shortly|momentarily"},
+		cjk:     []string{"稍后", "一会儿"},
 	},
 	{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
 		phrases: []string{
-			"in progress", "in flight", "running|pending|active|conflicting operation|operations|job|jobs|task|tasks", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
+			"in progress", "in flight", "running|pending|active|conflicting operation|operations|job|jobs|task|tasks", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing|performing|performed|executed|processed", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
 			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
 		},
 	},
@@ -350,18 +358,33 @@ var proseRules = [...]proseRule{
 		phrases: []string{"rate limit please|retry|try", "hit|by|a rate limit", "api rate limit"},
 	},
 	{
+		// So many of something that one may have: only fewer, or a larger plan, help.
+		name: "number of resources", class: errcodes.ClassQuotaExhausted, on: on400 | on403,
+		phrases: []string{
+			"maximum|max|limit ~ amount|number|count of ~~ reached", "service|resource|account|project|organization limit|limits ~ exceeded|reached", "limit of ~~ exceeded|reached", "allowed|permitted number of ~~ reached",
+		},
+	},
+	{
+		name: "rate, all the same", class: errcodes.ClassRateLimited, on: on413,
+		phrases: []string{"rate limited|limiting", "was|been|is throttled", "too many requests|calls"},
+	},
+	{
 		name: "unknown host", class: errcodes.ClassNotFound, on: onRequest | on503,
 		phrases: []string{"unknown|unconfigured|unregistered domain|host|hostname|bucket|zone|site"},
 	},
 	{
 		name: "not found", class: errcodes.ClassNotFound, on: on2xx,
-		phrases: []string{"not found", "does not exist", "doesnt exist", "no such", "no longer exists"},
+		phrases: []string{
+			"not found", "does not exist", "doesnt exist", "no such", "no longer exists",
+			"cant|cannot|couldnt|unable ~ find|locate",
+		},
 	},
 	{
 		name: "unauthorized", class: errcodes.ClassAuthentication, on: on2xx,
 		phrases: []string{
 			"unauthorized", "invalid|bad|wrong|incorrect|expired|unknown key|token|jwt|nonce|auth|session", "account|user|token|key|session ~ inactive|revoked|expired|deactivated",
-			"not authed|logged|signed in", "not authed",
+			"not authed",
+			"hasnt|havent|isnt|arent|not ~ authenticated|logged|signed",
 		},
 	},
 	{
@@ -891,6 +914,25 @@ func (p *prose) judge(group statuses) int {
 		}
 	}
 	return i
+}
+
+// renewsSoon reports whether the text asks to come back later, and names nothing that would have to change until then.
+func (p *prose) renewsSoon() bool {
+	later := false
+	for i := range p.words {
+		switch string(p.word(i)) {
+		case "later", "soon", "shortly", "moment", "while":
+			for k := max(0, i-4); k < i; k++ {
+				switch string(p.word(k)) {
+				case "again", "retry", "back":
+					later = true
+				}
+			}
+		case "plan", "free", "trial", "tier", "subscription", "billing", "account", "upgrade", "purchase", "balance", "credits", "month", "day", "week", "daily", "monthly", "weekly":
+			return false
+		}
+	}
+	return later
 }
 
 // passes reports whether the text says that what rule i is about is away for a while, and not gone, refused or wrong: a model that is temporarily not

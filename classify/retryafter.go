@@ -296,7 +296,7 @@ func waitMember(key []byte) (unit time.Duration, point, ok bool) {
 		return time.Millisecond, false, true
 	case "retryafter", "retryafterseconds", "retryafterinseconds", "retryaftersecs", "retryaftersec", "retrydelay", "retrydelayseconds", "retryin",
 		"retryinseconds", "waitseconds", "waittime", "waitsec", "secondstowait", "timetowait", "backoffseconds", "estimatedtime", "cooldownseconds",
-		"resetinseconds", "resetsinseconds", "resetin", "resetsin", "resetafter", "resetafterseconds", "secondsuntilreset", "timeuntilreset":
+		"resetinseconds", "resetsinseconds", "resetin", "resetsin", "resetafter", "resetafterseconds", "quotaresetdelay", "secondsuntilreset", "timeuntilreset":
 		return time.Second, false, true
 	case "resetsat", "resetat", "retryat", "resettime", "resettimestamp", "nextretryat", "availableat", "retryaftertimestamp",
 		"quotaresettimestamp", "blockeduntil", "banneduntil", "retryafterdate", "nextavailableat":
