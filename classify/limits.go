@@ -78,7 +78,7 @@ func (p *prose) readLimits() limits {
 	}
 	l.take(&met)
 	if l.today && !l.minutely && l.period == periodNone {
-		l.period, l.loose = periodDay, true
+		l.period, l.loose, l.isLimit = periodDay, true, true
 	}
 	if p.foreign {
 		l.readSigns(string(p.buf))
@@ -193,7 +193,7 @@ func (p *prose) bindsToday(i int) bool {
 	for k := first; k < end; k++ {
 		use := p.vocab.limits[p.ids[k]]
 		noun = noun || use&saysNoun != 0
-		whose = whose || use&(saysAmount|saysWhose) != 0
+		whose = whose || use&(saysAmount|saysWhose|saysMet) != 0
 	}
 	return noun && whose
 }

@@ -112,10 +112,9 @@ var proseRules = [...]proseRule{
 	{
 		name: "money", class: errcodes.ClassBilling, on: onAny &^ onTime,
 		phrases: []string{
-
 			"balance|credit|credits ~ too low|little", "balance|credit|credits|funds ~ used up", "enough ~ credit|credits|balance|funds|money|credit",
 			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "more credits",
-			"payment method", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid|prepayment ~ balance|funds|credits", "recharge",
+			"payment method", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid|prepayment ~ balance|funds|credits|amount|sum", "recharge",
 			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required", "enable|requires|require|needs|activate billing",
 			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
 			"only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
@@ -130,6 +129,7 @@ var proseRules = [...]proseRule{
 			"past ~ due", "account ~ hold|frozen|closed|suspended|stopped ~~ billing|payment|balance|invoice|bill|debt", "upgrade|switch|move to ~ paid|pro|premium|higher plan|tier|account|subscription", "add|link|register ~ credit|debit|bank card",
 			"no ~ points|coins left|remaining", "not ~ enough ~ points|coins|units", "points|coins|units not enough",
 			"deduction|debit|deduct|deducting|charge ~ failed", "burned|burnt|blown|run|ran|went|gone|used through|up ~ @money", "subscription|membership|license ~ run|ran out", "billing ~ not ~ set|setup|completed",
+			"enough ~~ wallet", "used ~ full|whole ~ prepaid|balance|credit|credits",
 		},
 		cjk: []string{"余额不足", "欠费", "请充值", "账户余额", "未付费"},
 	},
@@ -138,7 +138,7 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
 			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
-			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
+			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
 			"guardrail|guardrails ~ intervened|stopped|blocked|triggered|rejected|flagged|refused|tripped|intercepted|violated", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ guardrail|guardrails", "illegal|offensive|abusive|graphic|adult|dangerous|toxic ~ content", "hateful|violent|sexual|illegal|offensive|abusive|graphic|harmful|inappropriate|prohibited|disallowed|unsafe|objectionable|adult|hate ~ material|imagery|speech", "hateful|offensive|abusive|inappropriate|harmful|toxic language", "content ~ risk|risks|risky",
 			"violat*|break|breaks|broke|breach* ~~ terms", "community guidelines|standards", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ content|safety|output|prompt|input|our filter|filters|rules|check|checks", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ moderation|moderator|moderators", "safety ~ check|checks|classifier|classifiers|review|screening|layer|rules ~ failed|rejected|blocked|flagged|refused|stopped|tripped|triggered",
@@ -147,6 +147,7 @@ var proseRules = [...]proseRule{
 			"real person|people", "nudity", "public figure|figures", "self harm",
 
 			"safety|policy|ethical ~ grounds|reasons|concerns",
+			"violat*|break|breaks|broke|breach* ~ our|content|community|usage ~ rules|standards",
 		},
 		cjk: []string{"敏感", "违规", "不合规", "内容安全", "不当内容"},
 	},
@@ -163,6 +164,7 @@ var proseRules = [...]proseRule{
 			"prompt|input|conversation|history is|are|was longer|larger|bigger than", "more tokens than ~ model|context|window|it",
 			"exceed*|over|above|beyond|past|surpass* ~~ input|prompt|context|token limit|length|window|size", "input|prompt|context|token limit ~~ exceed*|reached|over|passed|surpass*",
 			"number of ~ tokens ~ prompt|input|messages ~~ larger|exceed*|more|greater|less|most|longer",
+			"reduce|shorten ~ length ~ prompt|input|inputs|messages|conversation", "prompt|input|inputs|conversation|history|messages has|have|had ~ too long",
 		},
 		cjk: []string{"上下文长度", "最大长度", "超过模型", "输入过长"},
 	},
@@ -175,10 +177,11 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"payload|body|request|entity|file|image|upload|attachment|audio|video|document|pdf|message|content|input ~ too large|big",
 			"exceed* ~ maximum|max|allowed|size ~ size|mb|mib|kb|bytes|gb",
-			"file|image|body|payload|request size ~ exceed*|larger|bigger|limit", "larger|bigger than ~~ bytes|mb|mib|kb|size", "too large ~~ bytes|mb|size",
+			"file|image|body|payload|request size ~ exceed*|larger|bigger|limit", "larger|bigger|more than ~ bytes|mb|mib|kb|gb|size", "too large ~~ bytes|mb|size",
 			"larger|bigger|greater than ~ max|maximum|limit|allowed|permitted ~ size|body|message|upload|file", "file|image|body|payload|upload|attachment|audio|video|document|picture ~ larger|bigger|heavier|weighs", "too many messages|items|images|inputs|documents|tools|files|entries|requests|operations|queries ~ in|per ~ batch|request|array|call|list|conversation|prompt", "file|image|body|payload|upload|attachment|audio|video|document|picture exceed*",
 			"upload|size|file limit",
 			"mb|mib|kb|kib|gb|gib|bytes ~ more|larger|bigger|over|exceed*|above", "batch ~ exceed*|max|maximum|larger|bigger|big|large",
+			"audio|video|recording|file ~ too long",
 		},
 	},
 	{
@@ -193,7 +196,7 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
 			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
-			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
+			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|malformed|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
 			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials",
 			"this|your|the|provided key ~ revoked|expired|disabled|deactivated", "incorrect|wrong|revoked|expired|disabled key", "parse|decode|read|validate|verify ~ authentication|access|auth|bearer|api|id token|key",
 			"not contain|include|have|carry|provide ~ valid token|key|jwt|credential|credentials", "oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
@@ -204,6 +207,7 @@ var proseRules = [...]proseRule{
 			"key|token ~ has|was|been|is ~ rotated|withdrawn|invalidated",
 			"pass|provide|supply|include|send|use|set|specify|need|needs|requires ~ valid|correct ~ key|keys|token|credential|credentials",
 			"key|token|credential|credentials ~ lapsed|rejected|refused|denied", "this|your|api key ~ not ~ exist|exists",
+			"not|dont ~ know ~ key|token",
 		},
 		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
 	},
@@ -221,6 +225,7 @@ var proseRules = [...]proseRule{
 			"not entitled|permitted|privileged to", "role|key|token|account|user ~ lacks|lack|without ~ right|rights|privilege|privileges|scope|scopes|permission|role", "admin|administrator|owner ~ disabled|blocked|restricted|forbids|forbidden", "requires|require|need|needs|missing ~ scope|scopes|role|privilege|rights",
 			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
 			"unavailable|blocked|restricted|forbidden|prohibited|disabled|banned ~ country|region|location|territory|jurisdiction", "access from|to ~ not|is ~ allowed|permitted|blocked|denied|restricted|forbidden",
+			"only|just for ~ members|customers|partners|users|admins|subscribers|testers",
 		},
 		cjk: []string{"无权限", "没有权限", "权限不足", "无权访问"},
 	},
@@ -242,6 +247,7 @@ var proseRules = [...]proseRule{
 			"is no model|deployment|engine", "not ~ know|recognize|recognise|host|serve|offer|have ~ model|engine|deployment", "model|engine|deployment ~ not ~ known|recognized|recognised|hosted|served|offered|listed|registered",
 			"model|engine|deployment ~ unknown|unrecognized|nonexistent|missing|absent", "not a model|deployment", "shut off|down ~ on|in|since", "unknown ~ model|deployment|engine",
 			"not|isnt a|an supported|valid|known|recognized|existing model|deployment|engine", "not ~ available anymore|longer", "not ~ available any more|longer",
+			"model|engine|deployment ~ isnt|not ~ available|here|there",
 		},
 	},
 	{
@@ -268,6 +274,7 @@ var proseRules = [...]proseRule{
 			"text only", "only|just takes|accepts|handles|understands|works",
 			"isnt|not|arent|unavailable ~ available|offered|enabled|usable ~ for|on|with|by|in ~ deployment|model|models|endpoint|engine|mode",
 			"not accepted|possible|usable|allowed by|with|for|together", "works|usable|allowed only|just with|for|on|through|together", "only works|usable|allowed",
+			"endpoint|model ~ only|just for|supports",
 		},
 	},
 	{
@@ -285,8 +292,8 @@ var proseRules = [...]proseRule{
 	{
 		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on409 &^ on413,
 		phrases: []string{
-			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load",
-			"busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "temporarily|currently|momentarily not ~ available|working|running|possible|reachable", "service|server|backend|model|api|upstream unavailable", "not ready", "loading model|weights", "still loading|starting|initializing|provisioning",
+			"over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load",
+			"temporarily|currently|momentarily ~ unavailable|offline|down", "temporarily|currently|momentarily not ~ available|working|running|possible|reachable", "service|server|backend|model|api|upstream unavailable", "not ready", "loading model|weights", "still loading|starting|initializing|provisioning",
 			"reinitializing|initializing", "starting up", "warming up", "cold start|starting", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers",
 			"under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ @unit", "not enough ~ resources", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
 			"try again ~ when ~ available|ready", "seconds lagged|behind", "replica|replication lag",
@@ -294,13 +301,19 @@ var proseRules = [...]proseRule{
 			"saturated|swamped|overwhelmed|overburdened|congested|congestion|overloading", "fully booked|occupied|loaded|utilized", "waking|booting|spinning|powering up", "being restarted|rebooted|redeployed|deployed|loaded|provisioned|scaled|started|initialized|warmed|prepared",
 			"restarting|rebooting|redeploying", "more ~ traffic|load|demand|requests|users ~ than ~ usual|normal|expected|handle|serve", "traffic|load|demand ~ high|heavy|unusual|peak|spike|spikes|surge",
 			"surge|spike|spikes ~ traffic|load|demand|requests|users", "shedding|shed ~ load|requests|traffic", "back pressure", "backpressure",
-			"short on|of ~ capacity|gpus|workers|resources", "temporarily|currently|momentarily ~ unable|out|overcommitted|unreachable|stopped", "not ~ enough ~ capacity|workers|gpus|servers", "run|ran|running out of ~ workers|gpus|capacity|servers|slots",
+			"short on|of ~ capacity|gpus|workers|resources", "temporarily|currently|momentarily ~ unable|out|overcommitted|unreachable|stopped", "not ~ enough ~ capacity|workers|gpus|servers",
 			"model ~ asleep|sleeping|cold|hibernating", "queue ~ long|full|overflow*|saturated",
 			"@unit ~ @full", "no ~ @unit ~ @free", "no @unit could|can|to", "too much load|traffic|demand", "too many users|people|customers|visitors",
 			"lot|lots|amount|volume|number of ~ traffic|load|users|demand", "model|engine|service|server|container|instance ~~ loading|initializing|starting|warming|booting|restarting|deploying|scaling", "processing|handling|serving|receiving ~ too many|much requests|calls|jobs|tasks|traffic",
 			"heavy|high|extreme ~ pressure",
+			"@unit|is|are|was|service|engine|system|systems|model|models|backend|upstream|cluster|api|provider|we|currently|temporarily ~ busy|overloaded|overload", "out of ~ @unit", "no free|idle|spare @unit", "too many ~ jobs|tasks|calls ~ waiting|ahead", "load shedding", "weights|being ~ fetched|downloaded|pulled",
 		},
 		cjk: []string{"访问量", "繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
+	},
+	{
+		// In a complaint about a request, a word alone may be one of its values.
+		name: "overloaded, in a word", class: errcodes.ClassOverloaded, on: on2xx | on403 | on429 | onServer,
+		phrases: []string{"overloaded|overload|busy"},
 	},
 	{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
@@ -319,11 +332,12 @@ var proseRules = [...]proseRule{
 	{
 		name: "timed out", class: errcodes.ClassTimeout, on: on2xx | onServer | on429,
 		phrases: []string{
-			"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded", "did not ~ respond|answer|finish|complete ~ in|within time|seconds",
+			"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded|passed|over|expired|missed", "did not ~ respond|answer|finish|complete|reply ~ in|within",
 			"took|takes|taking|ran ~ longer than", "ran out of time", "time limit|budget ~ exceeded|reached|over|up", "no|without response|answer|reply ~ from|within|in ~ upstream|backend|model|server|origin|seconds|time",
 			"gave|giving up ~ waiting|after", "waited ~ too long|seconds",
 			"exceed* ~ time limit",
 			"exceed* ~ deadline",
+			"aborted|cancelled|canceled|killed|stopped after", "without ~ response|answer|reply",
 		},
 		cjk: []string{"超时"},
 	},
@@ -950,7 +964,7 @@ func (p *prose) passes(i int, group statuses) bool {
 	}
 	for k := range p.words {
 		switch string(p.word(k)) {
-		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "maintenance", "again", "retry", "loading", "starting":
+		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "currently", "moment", "maintenance", "again", "retry", "loading", "starting":
 			return true
 		case "unavailable", "unreachable", "down", "overloaded", "busy", "timeout", "timed":
 			if server {

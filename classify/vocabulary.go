@@ -53,7 +53,7 @@ var limitWords = [...]struct {
 	{saysWhose, "you your youve this account key limits quotas allowance allocation allotment cap free"},
 	{saysMet, "exceed exceeds exceeded exceeding reached exhausted throttled hit used consumed depleted over spent sent made many out went ran"},
 	{offers, "upgrade upgrading buy purchase add enable activate visit see check contact consult get learn refer go subscribe switch consider unlock increase raise apply " +
-		"sign register need want looking choose move talk email explore ask"},
+		"sign register create need want looking choose move talk email explore ask"},
 	{offersMore, "get higher more bigger larger greater unlimited increase increased raise raised enlarge unlock lift remove extend boost faster better extra additional " +
 		"upgrade visit see learn contact consult refer talk"},
 	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
@@ -85,8 +85,14 @@ var wordGroups = map[string]string{
 func phraseParts(text string) []string {
 	parts := strings.Fields(text)
 	for i, part := range parts {
-		if strings.HasPrefix(part, "@") {
-			parts[i] = wordGroups[part]
+		if strings.Contains(part, "@") {
+			words := strings.Split(part, "|")
+			for k, word := range words {
+				if strings.HasPrefix(word, "@") {
+					words[k] = wordGroups[word]
+				}
+			}
+			parts[i] = strings.Join(words, "|")
 		}
 	}
 	return parts
