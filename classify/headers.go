@@ -38,6 +38,7 @@ func namesOf(h http.Header) headerNames {
 		case "X-Amzn-Errortype", ":exception-type", "X-Vercel-Error", "X-Amz-Function-Error", "Cf-Mitigated":
 			n.codes = true
 		default:
+			n.waits = n.waits || containsFold(name, "retry-after")
 			n.limits = n.limits || containsFold(name, "limit")
 			n.id(name)
 		}

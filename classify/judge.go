@@ -15,9 +15,11 @@ const (
 	ruleZero      = "limit: zero"
 	ruleTooBig    = "limit: request above it"
 	ruleDay       = "limit: per day or longer"
+	ruleTooLong   = "limit: more tokens than the model takes"
 	ruleShort     = "limit: per minute or hour"
 	ruleLongWait  = "wait: a day or more"
 	ruleRefusal   = "refusal"
+	rulePuzzle    = "page: a challenge"
 	ruleChallenge = "header cf-mitigated"
 )
 
@@ -39,18 +41,27 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	if e.known != nil && e.known.strength == strong && (e.group != on401 || ofMoney(e.known.class)) {
 		return e.known.judgement()
 	}
-	if e.limits = p.readLimits(); f.period != periodNone {
+	if e.limits = p.readLimits(); e.limits.period == periodNone && f.pageText != "" && e.group == on429 {
+		e.limits.period = f.pagePeriod()
+	}
+	if f.period != periodNone {
 		e.limits.period, e.limits.isLimit = f.period, true
 	}
-	e.text = p.judge(e.group)
+	e.text = p.judgeRefusal(e.group, &e.limits)
 	if j, ok := f.byNumbers(d, &e); ok {
 		return j
 	}
-	if e.known != nil && e.known.class == errcodes.ClassInvalidRequest && e.text < 0 {
+	if e.known != nil && (e.known.class == errcodes.ClassInvalidRequest || e.known.class == errcodes.ClassConflict) && e.text < 0 || e.is(errcodes.ClassInvalidRequest) {
 		// Of a family that says no more than the status, the reason beside it may.
 		if j, ok := f.byNames(&e); ok && j.class != errcodes.ClassInvalidRequest {
 			return j
 		}
+	}
+	if e.text < 0 && e.group&(on2xx|on400|on413|on500) != 0 && p.tooManyTokens() {
+		return judgement{class: errcodes.ClassContextLength, rule: ruleTooLong}
+	}
+	if e.group == on429 && e.is(errcodes.ClassQuotaExhausted) && p.renewsSoon() {
+		return judgement{class: errcodes.ClassRateLimited, rule: "text: " + proseRules[e.text].name + ", renewed soon"}
 	}
 	if j, ok := byText(d, &e); ok {
 		return j
@@ -67,6 +78,15 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 		}
 	}
 	return judgement{class: class, retry: retry, retrySet: true, rule: "status", byStatus: true}
+}
+
+// pagePeriod reads the period of the limit that a page speaks of below its title: 200 per 1 day.
+func (f *facts) pagePeriod() period {
+	p := takeProse()
+	defer putProse(p)
+	p.add(f.pageText)
+	l := p.readLimits()
+	return l.period
 }
 
 // evidence is what a judgement is made from.
@@ -102,6 +122,9 @@ func (f *facts) byNature() (judgement, bool) {
 	if f.refused {
 		return judgement{class: errcodes.ClassContentPolicy, rule: ruleRefusal}, true
 	}
+	if f.challenge && groupOf(f.status)&(on400|on403|on429) != 0 {
+		return judgement{class: errcodes.ClassPermission, rule: rulePuzzle}, true
+	}
 	if (!f.names.read || f.names.codes) && strings.EqualFold(header(f.header, "Cf-Mitigated"), "challenge") {
 		return judgement{class: errcodes.ClassPermission, rule: ruleChallenge}, true
 	}
@@ -127,7 +150,7 @@ func (f *facts) byNumbers(d *Decision, e *evidence) (judgement, bool) {
 		e.is(errcodes.ClassRateLimited, errcodes.ClassQuotaExhausted)
 	if limited && !e.spend() && (refuses || e.is(errcodes.ClassOverloaded, errcodes.ClassBilling)) {
 		switch {
-		case l.period == periodDay:
+		case l.period == periodDay && (!l.loose || !e.is(errcodes.ClassOverloaded)):
 			return judgement{class: errcodes.ClassQuotaExhausted, rule: ruleDay}, true
 		case l.period == periodShort && e.group != on402 && !e.is(errcodes.ClassOverloaded):
 			return judgement{class: errcodes.ClassRateLimited, rule: ruleShort}, true
@@ -146,6 +169,9 @@ func (f *facts) byNumbers(d *Decision, e *evidence) (judgement, bool) {
 func byText(d *Decision, e *evidence) (judgement, bool) {
 	// An allowance that renews within the day is a rate, whatever it is called.
 	renews := e.wait > 0 && e.group&(on429|on2xx|on403|on500|on503) != 0
+	if e.text == ruleQuota && e.known != nil && e.known.class == errcodes.ClassRateLimited {
+		e.text = -1 // the word says which quota
+	}
 	if e.text >= 0 {
 		r := &proseRules[e.text]
 		if renews && (r.class == errcodes.ClassQuotaExhausted || e.spend() && d.WaitFrom == SourceText) {
@@ -162,9 +188,12 @@ func byText(d *Decision, e *evidence) (judgement, bool) {
 	return e.known.judgement(), e.known.applies(e.group)
 }
 
+// maxNameInWords is the length of a message up to which it may be the name of an error.
+const maxNameInWords = 32
+
 // byNames reads the machine words as prose, where nothing else says more than the status: channel_not_found is a sentence.
 func (f *facts) byNames(e *evidence) (judgement, bool) {
-	if e.group&(on2xx|on400|on500) == 0 || f.nwords == 0 && f.message == "" {
+	if e.group&(on2xx|on400|on409|on500) == 0 || f.nwords == 0 && f.message == "" {
 		return judgement{}, false
 	}
 	p := takeProse()
@@ -177,6 +206,10 @@ func (f *facts) byNames(e *evidence) (judgement, bool) {
 	}
 	i := p.judge(e.group)
 	if i < 0 {
+		// A message of two or three words may be the name of an error: rate limit, insufficient balance.
+		if k := lookupStem(f.message); len(f.message) <= maxNameInWords && k != nil && k.strength != faint {
+			return k.judgement(), k.applies(e.group)
+		}
 		return judgement{}, false
 	}
 	r := &proseRules[i]

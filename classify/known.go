@@ -150,7 +150,7 @@ var knownWords = [...]knownWord{
 	{"forbidden", errcodes.ClassPermission, weak, errcodes.RetryNever, srcHTTP},
 	{"freequotaexceeded", errcodes.ClassQuotaExhausted, strong, errcodes.RetryNever, srcGateways},
 	{"freetierexhausted", errcodes.ClassQuotaExhausted, strong, errcodes.RetryNever, srcGateways},
-	{"freeusagelimit", errcodes.ClassQuotaExhausted, strong, errcodes.RetryNever, srcGateways},
+	{"freeusagelimit", errcodes.ClassQuotaExhausted, weak, errcodes.RetryNever, srcGateways},
 	{"functioninvocationfailed", errcodes.ClassServerError, faint, errcodes.RetryNever, srcVercel},
 	{"functioninvocationtimeout", errcodes.ClassTimeout, weak, errcodes.RetryNever, srcVercel},
 	{"functionthrottled", errcodes.ClassOverloaded, weak, errcodes.RetryNever, srcVercel},
@@ -298,7 +298,7 @@ var knownWords = [...]knownWord{
 	{"provisionedthroughputexceeded", errcodes.ClassRateLimited, weak, errcodes.RetryNever, srcAWS},
 	{"quota", errcodes.ClassQuotaExhausted, weak, errcodes.RetryNever, srcGateways},
 	{"quotaexceeded", errcodes.ClassQuotaExhausted, weak, errcodes.RetryNever, srcGateways},
-	{"quotaexhausted", errcodes.ClassQuotaExhausted, strong, errcodes.RetryNever, srcGateways},
+	{"quotaexhausted", errcodes.ClassQuotaExhausted, weak, errcodes.RetryNever, srcGateways},
 	{"quotalimitexceeded", errcodes.ClassQuotaExhausted, weak, errcodes.RetryNever, srcGateways},
 	{"quotaviolation", errcodes.ClassQuotaExhausted, weak, errcodes.RetryNever, srcGateways},
 	{"rateexceeded", errcodes.ClassRateLimited, weak, errcodes.RetryNever, srcGateways},
@@ -424,6 +424,9 @@ func foldWord(s string, buf *[64]byte) []byte {
 	return out
 }
 
+// sameEndings are ways to say that a limit was met.
+var sameEndings = [...]string{"exceeded", "reached", "exhausted", "hit"}
+
 // lookupWord finds a code or type in the table: whole, else its last part, else its first, where it is
 // made of parts, such as a URI or Throttling.RateQuota.
 func lookupWord(s string) *knownWord {
@@ -439,12 +442,34 @@ func lookupWord(s string) *knownWord {
 	return nil
 }
 
+// lookupStem finds a code or type that is whole in the table, or would be if a limit that was reached were called exceeded.
 func lookupStem(s string) *knownWord {
 	var buf [64]byte
 	stem := foldWord(s, &buf)
 	if len(stem) == 0 {
 		return nil
 	}
+	if k := findStem(stem); k != nil {
+		return k
+	}
+	for _, ending := range sameEndings {
+		n := len(stem) - len(ending)
+		if n <= 0 || string(stem[n:]) != ending {
+			continue
+		}
+		for _, other := range sameEndings {
+			if n+len(other) <= len(buf) {
+				if k := findStem(append(stem[:n], other...)); k != nil {
+					return k
+				}
+			}
+		}
+		break
+	}
+	return nil
+}
+
+func findStem(stem []byte) *knownWord {
 	low, high := 0, len(knownWords)
 	for low < high {
 		i := (low + high) / 2

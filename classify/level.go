@@ -85,7 +85,7 @@ func errorWithin(d *jsonDoc, i int32, top bool) (at int32, envelope bool) {
 			}
 		case "data", "body", "result", "status", "baseresp":
 			// An envelope that says nothing itself.
-			if top && n.kind == kindObject && !hasMessage(d, i) && hasMessage(d, c) {
+			if top && n.kind == kindObject && !hasMessage(d, i) && (hasMessage(d, c) || d.is(d.getFold(c, "error"), kindObject)) {
 				r = 5
 			}
 		default:

@@ -122,6 +122,16 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
+// isChallenge reports whether the page s asks whether a human is there. A program cannot answer, however often it comes back.
+func isChallenge(s string) bool {
+	for _, mark := range [...]string{"captcha", "not a robot", "are human", "human verification"} {
+		if containsFold(s, mark) {
+			return true
+		}
+	}
+	return false
+}
+
 // readMarkup reads a page, or an error in XML as object stores and query APIs write it.
 func (f *facts) readMarkup(s string) bool {
 	s = cut(s, maxPage)
@@ -135,9 +145,12 @@ func (f *facts) readMarkup(s string) bool {
 			}
 		}
 		f.pageText = visibleText(s)
+		if f.status >= 400 && f.status < 500 {
+			f.challenge = isChallenge(s)
+		}
 		return true
 	}
-	message, ok := firstElement(s, "message", "error_message", "errormessage", "faultstring")
+	message, ok := firstElement(s, "message", "error_message", "errormessage", "faultstring", "detail")
 	code, isCode := firstElement(s, "code", "error_code", "errorcode", "faultcode")
 	if !isCode {
 		if code, isCode = elementText(s, "status"); !isScreaming(code) {

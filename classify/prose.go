@@ -49,7 +49,7 @@ func groupOf(status int) statuses {
 		return on409
 	case status == 413, status == 414, status == 431:
 		return on413
-	case status == 429:
+	case status == 429, status == 420: // what Twitter sent before there was a 429
 		return on429
 	case status == 408, status == 499, status == 504, status == 522, status == 524, status == 598, status == 599:
 		return onTime
@@ -64,7 +64,7 @@ func groupOf(status int) statuses {
 }
 
 // proseRule judges prose by short phrases. In a phrase, words are separated by blanks; a|b is either, word* a word
-// with that beginning, ~ up to three words in between, ~~ up to eight. Words are compared whole and without case;
+// with that beginning, @x the words of a group, $ an amount of money, ~ up to three words in between, ~~ up to eight. Words are compared whole and without case;
 // '_' belongs to words, '-' separates them; links are not looked at.
 type proseRule struct {
 	name    string
@@ -81,34 +81,55 @@ var proseRules = [...]proseRule{
 	{
 		name: "spend limit", class: errcodes.ClassBilling, on: onAny,
 		phrases: []string{
-			"spend|spending limit|limits|cap", "max budget", "over budget", "budget ~ exceeded|reached|exhausted",
-			"exceed*|over|above ~ budget", "used|spent|consumed up ~ budget", "billing ~ limit", "limit ~ billing", "spend|spending ~ limit ~ reached|exceeded", "usage|overage cap ~ reached|exceeded",
+			"spend|spending limit|limits|cap", "budget ~ exceeded|reached|exhausted",
+			"exceed*|over|above ~ budget", "used|spent|consumed up ~ budget", "billing ~ limit", "limit ~ billing", "usage|overage cap ~ reached|exceeded",
+			"spend|spending ~ hit|reached|exceeded|exhausted", "monthly|daily|weekly|maximum|max spend|spending|budget", "spend|spending ~ ceiling|allowance|maximum|threshold", "hard|soft cap|limit ~ spend|spending|budget",
+			"limit|cap|budget|maximum of|is|at $", "$ limit|cap|budget|maximum", "@met ~ budget",
+			"spent ~ budget|limit|cap",
+			"budget ~ used|spent|gone|consumed|depleted",
 		},
 	},
 	{
 		name: "current quota", class: errcodes.ClassQuotaExhausted, on: onAny &^ onTime &^ on404,
 		phrases: []string{
 			"exceed* ~ current quota", "quota ~ exhausted|depleted|consumed|insufficient|spent", "quota ~ used up", "quota ~ not enough|sufficient",
-			"insufficient ~ quota", "no ~ quota", "no quota ~ left|remaining|available", "out of ~ quota", "enough quota", "used ~ up ~ quota|allowance|allocation",
-			"usage limit|limits ~~ reached|exceeded|hit", "reached|exceed*|hit|over|beyond ~~ usage limit|limits", "usage quota",
-			"free tier|quota|trial|plan ~ exhausted|expired|ended|over", "free tier|quota|allocation|allowance|requests ~ used up",
+			"insufficient ~ quota", "no ~ quota", "out of ~ quota", "enough quota", "used|spent|consumed ~ up ~ quota|allowance|allocation|limit|limits",
+			"usage limit|limits ~~ reached|exceeded|hit", "reached|exceed*|hit|over|beyond ~~ usage limit|limits",
+			"free tier|quota|trial|plan ~ exhausted|expired|ended|over",
 			"allocation|allowance ~ used up", "allocation|allowance ~ exhausted|exceeded|depleted", "trial ~ expired|ended|over",
-			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan", "quota will ~ reset", "premium requests",
+			"plan limit|limits ~ reached|exceeded", "limit ~ of your ~ plan",
 			"daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap ~ reached|exceeded|exhausted|hit",
+			"trial ~~ came|come|comes|reached|at ~ end", "trial ~ finished|lapsed|concluded|done|up", "end of ~ trial", "daily|weekly|monthly|yearly|annual ~ quota|allowance|cap|allotment|allocation|limit ~ used|consumed|spent|depleted|gone|empty|finished",
+			"reached|exceed*|hit|exhausted|used|ran|consumed|spent|over|past|beyond|surpass* ~~ daily|weekly|monthly|yearly|annual ~ limit|limits|quota|allowance|cap|allotment|allocation", "allotment|allowance|quota ~ gone|empty|finished|spent", "ran|run|running|gone through|out ~ allotment|allowance|quota|allocation", "limit|limits ~ of|for ~ cycle|month|week|day|year", "out of ~ free|included ~ requests|messages|calls|searches|generations|tokens|minutes|images",
+			"no ~ requests|messages|calls|searches|generations|images|minutes left|remaining", "used|spent|consumed all|up ~~ requests|messages|calls|searches|generations|images", "reached|exceed*|hit ~~ plan|tier|subscription limit|limits|allowance|quota|cap", "all ~ requests|messages|calls|searches|generations|images ~ used|consumed|spent|gone",
+			"requests|messages|calls ~ included ~~ used|spent|consumed|exhausted",
+			"@trial ~ limit|limits|quota|requests ~~ @met", "limit|limits|number|maximum|requests|calls ~~ @trial ~~ @met", "@met ~~ @trial limit|limits|quota|allowance",
+			"exceed*|above|over|beyond|than what ~ plan|tier|package|subscription|license",
+			"quota|allowance|allotment|allocation ~ fully|entirely|completely used|consumed|spent|exhausted",
 		},
 		cjk: []string{"配额不足", "额度不足", "配额已用", "额度已用", "额度耗尽", "免费额度", "次数已用完"},
 	},
 	{
 		name: "money", class: errcodes.ClassBilling, on: onAny &^ onTime,
 		phrases: []string{
-			"insufficient ~ balance|credit|credits|funds|fund", "balance|credit|credits|funds ~ insufficient|exhausted|exceeded|depleted|empty|negative|overdrawn|gone|spent",
-			"balance|credit|credits ~ too low|little", "balance|credit|credits|funds ~ used up", "low ~ credit balance", "enough ~ credit|credits|balance|funds|money|credit",
-			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "exhausted|insufficient|low|negative|zero balance|credit|credits", "more credits", "balance ~ not enough", "zero balance",
-			"payment required|overdue|failed|declined|due", "failed|incomplete|missing|outstanding|unsuccessful|declined ~ payment|payments|invoice|invoices", "payment is ~ required|overdue|due", "payment method", "past due", "pay ~ invoice|invoices|bill", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid ~ balance|funds", "recharge",
+			"balance|credit|credits ~ too low|little", "balance|credit|credits|funds ~ used up", "enough ~ credit|credits|balance|funds|money|credit",
+			"out of ~ credit|credits|funds|balance", "no ~ credit|credits|balance|funds", "not|doesnt|dont have ~ credit|credits|funds", "more credits",
+			"payment method", "unpaid", "overdue", "arrears", "top up|it|them", "prepaid|prepayment ~ balance|funds|credits|amount|sum", "recharge",
 			"billing ~ not ~ active|enabled|configured", "billing ~ inactive|disabled|required", "enable|requires|require|needs|activate billing",
 			"account ~ not active", "subscription ~ expired|required|inactive|canceled|cancelled|lapsed", "needs|requires|require|need|without|no ~ subscription",
-			"extra usage", "only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
-			"prepaid|prepayment credits", "purchase ~ credits", "buy ~ credits", "license ~ expired",
+			"only ~ afford", "cannot|cant afford", "paid plan|account|tier|subscription ~ required|needed|only", "requires|needs|require|need ~ paid|higher ~ plan|tier",
+			"purchase|buy ~ credits|credit", "license ~ expired",
+			"wallet|purse ~ empty", "deposit ~ some|more|funds|money|credit|credits", "add|pay|load ~ funds|money|credit|credits", "owe|owes|owed|owing", "outstanding ~ amount|amounts|balance|debt|debts|bill|bills|sum",
+			"settle|clear|pay ~ bill|bills|invoice|invoices|balance|debt|amount|dues", "card ~ declined|rejected|refused|failed|expired", "charge|charging ~ declined|failed|rejected", "could|can|cannot|cant|unable|not|failed ~ charge ~ card|account|you|payment|customer",
+			"money|funds ~ left|gone|allotted|exhausted|depleted|remaining|spent|used", "out of ~ money", "used|spent|consumed ~ all|up|entire ~~ money|funds|balance|credit|credits",
+			"renew ~ subscription|plan|license", "out|no|enable|buy|purchase|needs|requires|require|need|without ~ extra|additional|overage usage", "extra|additional|overage usage ~ required|needed|disabled|enabled|credits|billing",
+			"subscription|membership ~ ended|over|paused|past|unpaid|suspended", "balance ~ is|at|below|has|of zero|negative|0", "account ~ in|into debt|red|overdraft",
+			"@money ~ @lack", "@lack ~ @money", "@money ~ run|ran|runs|running dry|out|low|short", "@money ~ not|doesnt|cannot|cant ~ enough|sufficient|cover|suffice",
+			"@bill ~ not|never|isnt|wasnt ~ paid|settled|received|processed|collected|cleared", "@bill ~ @unpaid", "@unpaid ~ @bill", "update|add|provide|enter|attach|verify|missing|no ~ payment|billing|card ~ details|information|method|card|data",
+			"past ~ due", "account ~ hold|frozen|closed|suspended|stopped ~~ billing|payment|balance|invoice|bill|debt", "upgrade|switch|move to ~ paid|pro|premium|higher plan|tier|account|subscription", "add|link|register ~ credit|debit|bank card",
+			"no ~ points|coins left|remaining", "not ~ enough ~ points|coins|units", "points|coins|units not enough",
+			"deduction|debit|deduct|deducting|charge ~ failed", "burned|burnt|blown|run|ran|went|gone|used through|up ~ @money", "subscription|membership|license ~ run|ran out", "billing ~ not ~ set|setup|completed",
+			"enough ~~ wallet", "used ~ full|whole ~ prepaid|balance|credit|credits",
 		},
 		cjk: []string{"余额不足", "欠费", "请充值", "账户余额", "未付费"},
 	},
@@ -117,20 +138,33 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
 			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
-			"content exists risk", "flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "content ~ flagged|blocked", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged|failed", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
+			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
+			"guardrail|guardrails ~ intervened|stopped|blocked|triggered|rejected|flagged|refused|tripped|intercepted|violated", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ guardrail|guardrails", "illegal|offensive|abusive|graphic|adult|dangerous|toxic ~ content", "hateful|violent|sexual|illegal|offensive|abusive|graphic|harmful|inappropriate|prohibited|disallowed|unsafe|objectionable|adult|hate ~ material|imagery|speech", "hateful|offensive|abusive|inappropriate|harmful|toxic language", "content ~ risk|risks|risky",
+			"violat*|break|breaks|broke|breach* ~~ terms", "community guidelines|standards", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ content|safety|output|prompt|input|our filter|filters|rules|check|checks", "stopped|blocked|rejected|intercepted|refused|flagged|withheld|caught by|through ~ moderation|moderator|moderators", "safety ~ check|checks|classifier|classifiers|review|screening|layer|rules ~ failed|rejected|blocked|flagged|refused|stopped|tripped|triggered",
+			"did not pass ~ moderation|safety|review|screening", "failed ~ moderation|safety|screening|review",
+			"@touchy ~~ @refused", "@refused ~~ @touchy", "words|terms|phrases ~ not ~ allowed|permitted|acceptable", "@refused by|for|due|because ~ content|safety|moderation|policy",
+			"real person|people", "nudity", "public figure|figures", "self harm",
+
+			"safety|policy|ethical ~ grounds|reasons|concerns",
+			"violat*|break|breaks|broke|breach* ~ our|content|community|usage ~ rules|standards",
 		},
 		cjk: []string{"敏感", "违规", "不合规", "内容安全", "不当内容"},
 	},
 	{
 		name: "context length", class: errcodes.ClassContextLength, on: onRequest | on403 | on413 | on503,
 		phrases: []string{
-			"context length|window|size|limit ~~ exceed*|overflow*", "exceed* ~~ context length|window|size|limit", "maximum|max ~ context", "context length|window|size ~~ tokens|token|maximum|max|larger|longer|shorter|reduce|too",
+			"context length|window|size|limit ~~ exceed*|overflow*", "maximum|max ~ context", "context length|window|size ~~ tokens|token|maximum|max|larger|longer|shorter|reduce|too",
 			"too large|long|big ~~ context", "longer|larger than ~~ context", "context length|window|size|overflow ~ of",
 			"prompt|input|inputs|conversation|history|messages too long", "prompt|input|inputs|conversation|history|messages is|are|was ~ too long", "range of ~ input ~ length", "prompt|input ~ length ~~ exceed*", "prompt|input ~ exceed* ~~ tokens|token|length|limit",
 			"max_seq_len|max_model_len|max_position_embeddings|n_ctx|max_input_tokens|max_total_tokens", "prompt_tokens|input_tokens ~~ exceed*|less|maximum|limit",
-			"token|tokens count ~~ exceed*", "exceed* ~~ maximum|max|limit|allowed ~~ tokens", "exceed* ~~ token limit", "tokens ~ exceed* ~~ maximum|max|limit|allowed", "too many tokens|input",
-			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens", "context shift",
+			"token|tokens count ~~ exceed*", "exceed* ~~ maximum|max|limit|allowed ~~ tokens", "tokens ~ exceed* ~~ maximum|max|limit|allowed", "too many tokens|input",
+			"maximum|max ~ input|prompt ~ tokens|length", "inputs tokens", "less|fewer than ~ tokens",
+			"shorten|trim|truncate ~ prompt|input|inputs|messages|conversation|context|history|text", "sequence|prompt|input length ~~ exceed*|beyond|longer|larger|over|above|greater", "not|doesnt|wont|cannot|cant|to fit ~ context|window", "tokens ~ more|beyond|over|above|longer ~ model|context|window",
+			"prompt|input|conversation|history is|are|was longer|larger|bigger than", "more tokens than ~ model|context|window|it",
+			"exceed*|over|above|beyond|past|surpass* ~~ input|prompt|context|token limit|length|window|size", "input|prompt|context|token limit ~~ exceed*|reached|over|passed|surpass*",
+			"number of ~ tokens ~ prompt|input|messages ~~ larger|exceed*|more|greater|less|most|longer",
+			"reduce|shorten ~ length ~ prompt|input|inputs|messages|conversation", "prompt|input|inputs|conversation|history|messages has|have|had ~ too long",
 		},
 		cjk: []string{"上下文长度", "最大长度", "超过模型", "输入过长"},
 	},
@@ -142,82 +176,170 @@ var proseRules = [...]proseRule{
 		name: "too large", class: errcodes.ClassTooLarge, on: onRequest | on403 | on503,
 		phrases: []string{
 			"payload|body|request|entity|file|image|upload|attachment|audio|video|document|pdf|message|content|input ~ too large|big",
-			"size limit|limits ~ exceed*", "exceed* ~ maximum|max|allowed|size ~ size|mb|mib|kb|bytes|gb", "exceed* ~~ size limit",
-			"file|image|body|payload|request size ~ exceed*|larger|bigger|limit", "larger|bigger than ~~ bytes|mb|mib|kb|size", "too large ~~ bytes|mb|size",
+			"exceed* ~ maximum|max|allowed|size ~ size|mb|mib|kb|bytes|gb",
+			"file|image|body|payload|request size ~ exceed*|larger|bigger|limit", "larger|bigger|more than ~ bytes|mb|mib|kb|gb|size", "too large ~~ bytes|mb|size",
+			"larger|bigger|greater than ~ max|maximum|limit|allowed|permitted ~ size|body|message|upload|file", "file|image|body|payload|upload|attachment|audio|video|document|picture ~ larger|bigger|heavier|weighs", "too many messages|items|images|inputs|documents|tools|files|entries|requests|operations|queries ~ in|per ~ batch|request|array|call|list|conversation|prompt", "file|image|body|payload|upload|attachment|audio|video|document|picture exceed*",
+			"upload|size|file limit",
+			"mb|mib|kb|kib|gb|gib|bytes ~ more|larger|bigger|over|exceed*|above", "batch ~ exceed*|max|maximum|larger|bigger|big|large",
+			"audio|video|recording|file ~ too long",
 		},
 	},
 	{
 		name: "request too large", class: errcodes.ClassTooLarge, on: on429,
-		phrases: []string{"request|prompt|payload|message too large"},
+		phrases: []string{
+			"request|prompt|payload|message too large",
+			"message|body|payload|frame|file ~ larger|bigger than ~ max|maximum|limit|allowed|permitted",
+		},
 	},
 	{
 		name: "api key", class: errcodes.ClassAuthentication, on: onRequest | on403 | on404 | on503,
 		phrases: []string{
 			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
 			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
-			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
-			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials", "token ~ has|is ~ expired|revoked", "token ~ tenant",
+			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|malformed|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
+			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials",
 			"this|your|the|provided key ~ revoked|expired|disabled|deactivated", "incorrect|wrong|revoked|expired|disabled key", "parse|decode|read|validate|verify ~ authentication|access|auth|bearer|api|id token|key",
 			"not contain|include|have|carry|provide ~ valid token|key|jwt|credential|credentials", "oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
-			"signature ~ expired|mismatch", "signature ~~ not match|valid", "request|hmac|webhook|message|jwt signature ~ invalid|incorrect|wrong", "log in again", "login required", "please login|authenticate", "user not found",
+			"signature ~ expired|mismatch", "signature ~~ not match|valid", "request|hmac|webhook|message|jwt signature ~ invalid|incorrect|wrong", "login required", "please login|authenticate",
 			"invalid|incorrect|wrong|bad ~ username|password|passphrase|login", "username|password ~ invalid|incorrect|wrong", "verify ~ jwt|token", "jwt|session|token|login ~ expired|revoked",
+			"not|dont|cannot|cant ~ recognize|recognise|accept|identify ~ key|token|credential|credentials|caller|client", "key|credential|credentials ~ not ~ recognized|recognised|accepted|known|valid|right|match|correct|active|registered", "token ~ not ~ recognized|recognised|accepted|registered|active", "sign|log in ~ first|again",
+			"key|token|credential|credentials ~ belong|belongs|issued ~ another|different|other|wrong", "tenant|organization|project|environment ~~ token|key ~ not ~ match", "token|key ~~ tenant|environment|organization ~~ not|doesnt match", "key|token ~ past|reached ~ expiry|expiration",
+			"key|token ~ has|was|been|is ~ rotated|withdrawn|invalidated",
+			"pass|provide|supply|include|send|use|set|specify|need|needs|requires ~ valid|correct ~ key|keys|token|credential|credentials",
+			"key|token|credential|credentials ~ lapsed|rejected|refused|denied", "this|your|api key ~ not ~ exist|exists",
+			"not|dont ~ know ~ key|token",
 		},
 		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
+	},
+	{
+		name: "missing or closed", class: errcodes.ClassNotFound, on: onRequest | on403 | on404 | on503,
+		phrases: []string{"not exist|found or ~~ access|permission|permissions|authorized"},
 	},
 	{
 		name: "region or permission", class: errcodes.ClassPermission, on: onRequest | on503,
 		phrases: []string{
 			"permission|permissions ~~ denied|required|missing|lack|insufficient", "lacks|lack|no|without|have|insufficient|missing ~ permission|permissions|privilege|privileges", "access denied|forbidden|restricted", "not authorized", "only authorized for|to", "not have ~ access", "dont have ~ access", "no access ~ to",
-			"not allowed in project|region|organization|account|plan", "country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory", "not ~ available in ~ country|region|location",
+			"country|region|territory|location ~~ not ~ supported|available|allowed", "unsupported country|region|location|territory",
 			"not allowed to ~ model|models|endpoint|resource", "account|organization|project|user|team ~ suspended|banned|blocked|disabled|deactivated|terminated|restricted|locked", "ip ~ not ~ allowed|whitelisted|allowlisted",
+			"not ~ offered|available|supported|served|provided ~~ country|region|location|territory|jurisdiction", "country|region|location|jurisdiction ~ blocked|restricted|banned|excluded|sanctioned|embargoed", "outside ~ supported|allowed|permitted|available ~ countries|regions|locations|areas", "not allowed|enabled|permitted in ~ project|region|organization|account|plan|workspace|country|location",
+			"not entitled|permitted|privileged to", "role|key|token|account|user ~ lacks|lack|without ~ right|rights|privilege|privileges|scope|scopes|permission|role", "admin|administrator|owner ~ disabled|blocked|restricted|forbids|forbidden", "requires|require|need|needs|missing ~ scope|scopes|role|privilege|rights",
+			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
+			"unavailable|blocked|restricted|forbidden|prohibited|disabled|banned ~ country|region|location|territory|jurisdiction", "access from|to ~ not|is ~ allowed|permitted|blocked|denied|restricted|forbidden",
+			"only|just for ~ members|customers|partners|users|admins|subscribers|testers",
 		},
 		cjk: []string{"无权限", "没有权限", "权限不足", "无权访问"},
 	},
 	{
 		name: "no such model", class: errcodes.ClassNotFound, on: onRequest | on404 | on503 | on403,
 		phrases: []string{
-			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "model|models|deployment ~~ shut down", "no such model|deployment|engine", "unknown|unrecognized|nonexistent model",
-			"invalid model name|id|specified|identifier", "model name|id|identifier ~ invalid|incorrect|unknown", "model|models|deployment ~ not available", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
+			"model|models|deployment|engine ~~ not found|exist|exists|recognized|registered", "model|models|deployment ~~ decommissioned|retired|discontinued|sunset|removed|deprecated|legacy", "model|models|deployment ~~ shut down", "no such model|deployment|engine",
+			"invalid model name|id|specified|identifier", "model name|id|identifier ~ invalid|incorrect|unknown|wrong|misspelled", "model|models|deployment ~ not available", "not a valid model", "model ~ no longer ~ available|supported|exists", "no model ~ found|named|with", "could not find ~ model", "no endpoints found ~ for|matching",
+			"no ~ model|deployment|engine ~ name|id|called|named|known", "was|been|were|is|are switched|turned|phased off|out ~ on|in|since|from", "model|models|deployment ~~ switched|turned|phased off|out",
+			"end of life", "no longer served|hosted|offered",
+			"has|have|was|were|been|is ~ retired|decommissioned|discontinued|sunset|sunsetted", "never heard of", "model|models ~ gone|withdrawn",
 		},
 		cjk: []string{"模型不存在", "不存在的模型", "未找到模型"},
 	},
 	{
+		// Behind a server's failure these would be a passing state.
+		name: "model unknown here", class: errcodes.ClassNotFound, on: on400 | on403 | on404,
+		phrases: []string{
+			"is no model|deployment|engine", "not ~ know|recognize|recognise|host|serve|offer|have ~ model|engine|deployment", "model|engine|deployment ~ not ~ known|recognized|recognised|hosted|served|offered|listed|registered",
+			"model|engine|deployment ~ unknown|unrecognized|nonexistent|missing|absent", "not a model|deployment", "shut off|down ~ on|in|since", "unknown ~ model|deployment|engine",
+			"not|isnt a|an supported|valid|known|recognized|existing model|deployment|engine", "not ~ available anymore|longer", "not ~ available any more|longer",
+			"model|engine|deployment ~ isnt|not ~ available|here|there",
+		},
+	},
+	{
+		// Whoever must install something else first is not helped by waiting.
+		name: "client too old", class: errcodes.ClassUnsupported, on: onRequest | on403 | on429,
+		phrases: []string{"update|upgrade ~~ latest|newer|newest version|client|sdk|release", "version|client|sdk|app is ~ outdated|old|obsolete|deprecated", "outdated|obsolete version|client|sdk|app"},
+	},
+	{
 		name: "not supported", class: errcodes.ClassUnsupported, on: onRequest | on404,
 		phrases: []string{
-			"not|doesnt|dont|isnt|no|cannot|cant support|supported", "no longer supported", "unsupported ~ parameter|value|model|operation|feature|field|api|version|method|endpoint|format|modality|tool|argument",
+			"not|doesnt|dont|isnt|no|cannot|cant support|supported", "no longer supported", "unsupported ~ parameter|parameters|param|params|option|flag|value|model|operation|feature|field|api|version|method|endpoint|format|modality|tool|argument",
 			"not ~ work with", "not|doesnt accept", "not ~ implemented", "not a chat model|endpoint", "only supports|supported", "not|isnt ~ compatible with", "incompatible with", "cannot|cant be used with|for|in",
-			"not available ~ for|on|in|with this|the|your model|endpoint|version", "use|take|try ~ api|endpoint|route instead", "missing conversation_config", "use|take the ~ completions|responses|messages|chat|embeddings ~ api|endpoint", "only available ~ responses|chat|completions|on|via|through",
+			"not available ~ for|on|in|with this|the|your model|endpoint|version", "use|take|try ~ api|endpoint|route instead", "use|take the ~ completions|responses|messages|chat|embeddings ~ api|endpoint", "only available ~ responses|chat|completions|on|via|through",
+			"unavailable with|for|on|in ~ model|models|endpoint|version|api|engine", "not ~ possible|usable|allowed|enabled|offered|provided ~ with|for|on|by ~ model|models|endpoint|engine",
+			"model|engine ~ lacks|without ~ support|tools|vision|ability|feature",
+			"param|parameter|tools|feature|option|mode ~ requires|needs ~ flag|option|setting|version",
 		},
 		cjk: []string{"不支持"},
 	},
 	{
+		name: "not able", class: errcodes.ClassUnsupported, on: on400 | on404,
+		phrases: []string{
+			"model|engine|endpoint ~ not able|capable|designed|meant|built|made", "model|engine|endpoint ~ unable|incapable to|of", "model|engine|endpoint ~ cannot|cant|doesnt|not ~ use|take|read|see|process|handle|call|generate|produce|understand|do",
+			"text only", "only|just takes|accepts|handles|understands|works",
+			"isnt|not|arent|unavailable ~ available|offered|enabled|usable ~ for|on|with|by|in ~ deployment|model|models|endpoint|engine|mode",
+			"not accepted|possible|usable|allowed by|with|for|together", "works|usable|allowed only|just with|for|on|through|together", "only works|usable|allowed",
+			"endpoint|model ~ only|just for|supports",
+		},
+	},
+	{
 		name: "quota", class: errcodes.ClassQuotaExhausted, on: on400 | on402 | on403,
-		phrases: []string{"quota|quotas ~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota", "storage|disk ~ limit|quota|space ~ exceeded|reached|full"},
+		phrases: []string{"quota|quotas ~~ exceeded|reached|exceeds", "exceed* ~ quota|quotas", "over quota", "storage|disk ~ limit|quota|space ~ exceeded|reached|full"},
+	},
+	{
+		// Values and fields may be called like states: "must be one of idle, busy".
+		name: "invalid value", class: errcodes.ClassInvalidRequest, on: on400,
+		phrases: []string{
+			"must be one of", "expected ~ one of", "unknown|unexpected|unrecognized|extra|invalid|illegal field|fields|parameter|parameters|argument|property|key|option|inputs|value|enum", "field|parameter|argument|property|option|value ~ unknown|unexpected|unrecognized|invalid",
+			"not a|among ~ valid|permitted|allowed|known|accepted ~ value|values|option|options|choice|choices", "extra inputs|input|fields|field|keys ~ not permitted|allowed", "valid|allowed|possible|permitted|accepted values|options|choices",
+		},
 	},
 	{
 		name: "overloaded", class: errcodes.ClassOverloaded, on: onAny &^ on401 &^ on402 &^ on404 &^ on409 &^ on413,
 		phrases: []string{
-			"overloaded", "overload", "over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load", "at ~ peak load",
-			"server|service|engine|system|model|backend|servers|upstream ~ busy", "busy", "temporarily|currently|momentarily ~ unavailable|offline|down", "service|server|backend|model|api|upstream unavailable", "not ready", "model ~~ loading|initializing|starting|warming", "loading model|weights", "still loading|starting|initializing|provisioning",
-			"reinitializing|initializing", "re initializing", "starting up", "warming up", "cold start|starting", "no ~ server|servers|instance|instances|worker|workers|gpu|gpus|capacity|nodes|replicas ~ available|free|left", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers", "no healthy upstream",
-			"under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ resources|gpus|workers", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
+			"over|at|beyond|exceeded|full capacity", "no|insufficient|limited|lack|low|out ~ capacity", "capacity ~ limit|limits|constraints|constraint|exceeded|reached|problems|issues|unavailable|exhausted", "high|heavy|peak|excessive|increased ~ demand|traffic|load",
+			"temporarily|currently|momentarily ~ unavailable|offline|down", "temporarily|currently|momentarily not ~ available|working|running|possible|reachable", "service|server|backend|model|api|upstream unavailable", "not ready", "loading model|weights", "still loading|starting|initializing|provisioning",
+			"reinitializing|initializing", "starting up", "warming up", "cold start|starting", "no ~ available|healthy|live ~ server|servers|backend|backends|worker|workers|instance|instances|upstream|node|nodes|gpu|gpus|replica|replicas|endpoints|hosts|channel|accounts|providers",
+			"under|for|scheduled|undergoing maintenance", "maintenance mode|window|downtime", "upstream connect error", "connection refused|termination", "not enough ~ @unit", "not enough ~ resources", "backend ~ unreachable|unhealthy|down", "origin|host|web server ~ unreachable|down", "scaling up", "resources ~ currently|temporarily",
 			"try again ~ when ~ available|ready", "seconds lagged|behind", "replica|replication lag",
+			"no ~ device|devices|thread|threads|room|capacity ~ available|free|left", "pool|backlog ~ exhausted|full|saturated|depleted", "cannot|cant|unable|not|no ~ take|accept|handle|serve|process|schedule ~ more|new|additional|further|any ~ work|requests|request|traffic|load|jobs|job|connections|calls|tasks", "backends|lanes|seats|rooms ~ occupied|full|used|saturated|taken",
+			"saturated|swamped|overwhelmed|overburdened|congested|congestion|overloading", "fully booked|occupied|loaded|utilized", "waking|booting|spinning|powering up", "being restarted|rebooted|redeployed|deployed|loaded|provisioned|scaled|started|initialized|warmed|prepared",
+			"restarting|rebooting|redeploying", "more ~ traffic|load|demand|requests|users ~ than ~ usual|normal|expected|handle|serve", "traffic|load|demand ~ high|heavy|unusual|peak|spike|spikes|surge",
+			"surge|spike|spikes ~ traffic|load|demand|requests|users", "shedding|shed ~ load|requests|traffic", "back pressure", "backpressure",
+			"short on|of ~ capacity|gpus|workers|resources", "temporarily|currently|momentarily ~ unable|out|overcommitted|unreachable|stopped", "not ~ enough ~ capacity|workers|gpus|servers",
+			"model ~ asleep|sleeping|cold|hibernating", "queue ~ long|full|overflow*|saturated",
+			"@unit ~ @full", "no ~ @unit ~ @free", "no @unit could|can|to", "too much load|traffic|demand", "too many users|people|customers|visitors",
+			"lot|lots|amount|volume|number of ~ traffic|load|users|demand", "model|engine|service|server|container|instance ~~ loading|initializing|starting|warming|booting|restarting|deploying|scaling", "processing|handling|serving|receiving ~ too many|much requests|calls|jobs|tasks|traffic",
+			"heavy|high|extreme ~ pressure",
+			"@unit|is|are|was|service|engine|system|systems|model|models|backend|upstream|cluster|api|provider|we|currently|temporarily ~ busy|overloaded|overload", "out of ~ @unit", "no free|idle|spare @unit", "too many ~ jobs|tasks|calls ~ waiting|ahead", "load shedding", "weights|being ~ fetched|downloaded|pulled",
 		},
-		cjk: []string{"繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
+		cjk: []string{"访问量", "繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
+	},
+	{
+		// In a complaint about a request, a word alone may be one of its values.
+		name: "overloaded, in a word", class: errcodes.ClassOverloaded, on: on2xx | on403 | on429 | onServer,
+		phrases: []string{"overloaded|overload|busy"},
 	},
 	{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
 		phrases: []string{
 			"rate limit|limits|limited|limiting ~~ exceeded|reached|hit|error|violated|triggered", "hourly|minute|second|rpm|tpm|qps|rps limit|limits", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
-			"too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "too much request|traffic", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
-			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota exceeded", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
+			"too many visits|hits|accesses|invocations|transactions|commands|updates|posts|retries|tries|downloads|uploads|lookups|actions", "too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
+			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota|quotas ~~ exceeded|reached", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
+			"exceed*|above|over|beyond ~~ requests|calls|queries|messages ~ per|a|each second|minute|hour|sec|min", "exceed* ~ number of ~ requests|calls|queries|messages", "more|many requests|calls|queries|messages ~ than|in|within|per", "faster than ~ allowed|permitted|allow|permit",
+			"calm down", "ease off|up", "back off", "reduce|lower|decrease ~ request|call|calling|sending|query rate|frequency", "reduce|lower|decrease ~ rate|frequency|number of ~ requests|calls|queries",
+			"requests|calls|queries ~ rapidly|rapid|quick|fast", "rate|pace|speed|frequency of ~ requests|calls|queries ~ too|high|exceed*|above", "request|call rate ~ too|exceed*|above|high", "spike arrest",
+			"burst ~ exceed*|limit",
+			"more than ~ requests|calls|queries|messages ~ in|within|per|a", "limit of ~ rps|qps|rpm|tpm",
 		},
-		cjk: []string{"频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
+		cjk: []string{"次数超过", "频率", "频繁", "限流", "限速", "并发", "请求过多", "速率"},
 	},
 	{
 		name: "timed out", class: errcodes.ClassTimeout, on: on2xx | onServer | on429,
-		phrases: []string{"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded", "did not ~ respond|answer|finish|complete ~ in|within time|seconds"},
-		cjk:     []string{"超时"},
+		phrases: []string{
+			"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded|passed|over|expired|missed", "did not ~ respond|answer|finish|complete|reply ~ in|within",
+			"took|takes|taking|ran ~ longer than", "ran out of time", "time limit|budget ~ exceeded|reached|over|up", "no|without response|answer|reply ~ from|within|in ~ upstream|backend|model|server|origin|seconds|time",
+			"gave|giving up ~ waiting|after", "waited ~ too long|seconds",
+			"exceed* ~ time limit",
+			"exceed* ~ deadline",
+			"aborted|cancelled|canceled|killed|stopped after", "without ~ response|answer|reply",
+		},
+		cjk: []string{"超时"},
 	},
 	{
 		name: "timed out, all the same", class: errcodes.ClassTimeout, on: on400,
@@ -229,17 +351,19 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"deadlock", "serialize access", "serialization failure|error|conflict", "database|table|row|record ~ locked", "lock wait", "lock not available",
 			"obtain|acquire|get ~ exclusive access|lock", "obtain|acquire|get ~ lock", "transaction ~ ongoing", "write conflict", "concurrent update|updates|modification|modifications|write|writes ~~ retry|again",
+			"locked by ~ another|other|concurrent ~ operation|request|process|transaction|job|update", "is|are being created|updated|deleted|repaired|modified|provisioned|upgraded|migrated", "another|other|concurrent ~ operation|update|upgrade ~ progress|running",
 		},
 	},
 	{
 		// Whoever says when to come back, and names nothing to change first, will do it then.
 		name: "passes by itself", class: errcodes.ClassOverloaded, on: on2xx | on400,
-		phrases: []string{"retry|again ~ in a few seconds|moments", "retry|again ~ in a moment|second"},
+		phrases: []string{"retry|again|back ~ in a few|couple", "retry|again|back ~ in a moment|second|minute|while|bit", "retry|again|back ~ shortly|momentarily"},
+		cjk:     []string{"稍后", "一会儿"},
 	},
 	{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
 		phrases: []string{
-			"in progress", "in flight", "running|pending|active|conflicting operation|operations|job|jobs|task|tasks", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
+			"in progress", "in flight", "running|pending|active|conflicting operation|operations|job|jobs|task|tasks", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing|performing|performed|executed|processed", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
 			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
 		},
 	},
@@ -248,24 +372,39 @@ var proseRules = [...]proseRule{
 		phrases: []string{"rate limit please|retry|try", "hit|by|a rate limit", "api rate limit"},
 	},
 	{
+		// So many of something that one may have: only fewer, or a larger plan, help.
+		name: "number of resources", class: errcodes.ClassQuotaExhausted, on: on400 | on403,
+		phrases: []string{
+			"maximum|max|limit ~ amount|number|count of ~~ reached", "service|resource|account|project|organization limit|limits ~ exceeded|reached", "limit of ~~ exceeded|reached", "allowed|permitted number of ~~ reached",
+		},
+	},
+	{
+		name: "rate, all the same", class: errcodes.ClassRateLimited, on: on413,
+		phrases: []string{"rate limited|limiting", "was|been|is throttled", "too many requests|calls"},
+	},
+	{
 		name: "unknown host", class: errcodes.ClassNotFound, on: onRequest | on503,
 		phrases: []string{"unknown|unconfigured|unregistered domain|host|hostname|bucket|zone|site"},
 	},
 	{
 		name: "not found", class: errcodes.ClassNotFound, on: on2xx,
-		phrases: []string{"not found", "does not exist", "doesnt exist", "no such", "no longer exists"},
+		phrases: []string{
+			"not found", "does not exist", "doesnt exist", "no such", "no longer exists",
+			"cant|cannot|couldnt|unable ~ find|locate",
+		},
 	},
 	{
 		name: "unauthorized", class: errcodes.ClassAuthentication, on: on2xx,
 		phrases: []string{
-			"unauthorized", "bad credentials", "invalid|bad|wrong|incorrect|expired|unknown key|token|jwt|nonce|auth|session", "account|user|token|key|session ~ inactive|revoked|expired|deactivated",
-			"login|log in|auth|authentication required", "not authed|logged|signed in", "not authed",
+			"unauthorized", "invalid|bad|wrong|incorrect|expired|unknown key|token|jwt|nonce|auth|session", "account|user|token|key|session ~ inactive|revoked|expired|deactivated",
+			"not authed",
+			"hasnt|havent|isnt|arent|not ~ authenticated|logged|signed",
 		},
 	},
 	{
 		name: "forbidden", class: errcodes.ClassPermission, on: on2xx,
 		phrases: []string{
-			"forbidden", "not permitted", "not allowed", "not granted", "access denied|restricted", "no|missing permission|permissions|scope|access", "not in channel|team|group|organization|workspace|room",
+			"forbidden", "not permitted", "not allowed", "not granted", "no|missing permission|permissions|scope|access", "not in channel|team|group|organization|workspace|room",
 			"restricted action",
 		},
 	},
@@ -288,6 +427,13 @@ var proseRules = [...]proseRule{
 	},
 }
 
+// ruleQuota is the place of the rule about any other quota.
+var ruleQuota = placeOf("quota")
+
+func placeOf(name string) int {
+	return slices.IndexFunc(proseRules[:], func(r proseRule) bool { return r.name == name })
+}
+
 // ruleSpend is the place of the rule about spend limits.
 const ruleSpend = 0
 
@@ -298,6 +444,10 @@ type prose struct {
 	words   []span
 	ids     []wordID // of words
 	foreign bool     // there are other than ASCII letters
+	stops   []stop   // where sentences begin, the first included
+	settled bool     // the stops are settled
+	quoted  []int16  // the words that stand alone in quotes
+	numbers int      // how many words begin with a digit
 
 	// What judge needs for a while.
 	head   []int16  // by wordID: 1 + the first word of that number
@@ -327,10 +477,18 @@ func takeProse() *prose {
 
 func putProse(p *prose) {
 	p.buf, p.words, p.ids, p.foreign = p.buf[:0], p.words[:0], p.ids[:0], false
+	p.stops, p.settled, p.quoted, p.numbers = p.stops[:0], false, p.quoted[:0], 0
 	prosePool.Put(p)
 }
 
 type span struct{ start, end int16 }
+
+// stop is the beginning of a sentence.
+type stop struct {
+	at    int16 // the first word
+	soft  bool  // it begins a clause, which counts only if it makes an offer
+	offer bool  // see isOffer
+}
 
 func (p *prose) word(i int) []byte { return p.buf[p.words[i].start:p.words[i].end] }
 
@@ -342,9 +500,26 @@ var prosePool = sync.Pool{New: func() any {
 	}
 }}
 
+// stop notes that a sentence, or with soft a clause, begins with the next word.
+func (p *prose) stop(soft bool) {
+	at := int16(len(p.words))
+	if n := len(p.stops); n > 0 && p.stops[n-1].at == at {
+		p.stops[n-1].soft = p.stops[n-1].soft && soft
+		return
+	}
+	p.stops = append(p.stops, stop{at: at, soft: soft})
+}
+
 // end completes the word that begins at start.
 func (p *prose) end(start int) {
+	if isDigit(p.buf[start]) {
+		p.numbers++
+	}
 	p.words = append(p.words, span{int16(start), int16(len(p.buf))})
+	if p.buf[start] == '$' {
+		p.ids = append(p.ids, p.vocab.money)
+		return
+	}
 	p.ids = append(p.ids, p.vocab.lookup(p.buf, start))
 }
 
@@ -354,8 +529,9 @@ func (p *prose) spoil(i int) {
 	p.ids[i] = 0
 }
 
-// add cuts s into words. A stop, such as the end of a sentence, leaves no trace: phrases with gaps are short.
+// add cuts s into words. Phrases look across the end of a sentence, since their gaps are short; periods and offers do not.
 func (p *prose) add(s string) {
+	p.stop(false)
 	for i := 0; i < len(s) && len(p.buf) < maxProse-64; {
 		c := s[i]
 		switch {
@@ -373,11 +549,20 @@ func (p *prose) add(s string) {
 			p.end(len(p.buf) - 1)
 			i++
 			continue
+		case c == '$' && i+1 < len(s) && isDigit(s[i+1]):
+			// "$5" is no 5
+			p.buf = append(p.buf, '$')
 		case !isWordByte(c) && c < 0x80:
-			i++
+			if i++; c > ' ' || c == '\n' {
+				p.separate(s, i-1)
+			}
 			continue
 		}
 		start := len(p.buf)
+		if c == '$' {
+			start--
+			i++
+		}
 		i += p.addPlain(s[i:])
 	word:
 		for i < len(s) && len(p.buf)-start < 48 {
@@ -415,6 +600,132 @@ func (p *prose) add(s string) {
 	}
 }
 
+// separate notes what the mark at s[i] says about the words around it.
+func (p *prose) separate(s string, i int) {
+	apart := i+1 == len(s) || s[i+1] <= ' '
+	switch s[i] {
+	case '.':
+		if apart && !p.endsShort() {
+			p.stop(false)
+		}
+	case '!', '?', ';', '\n':
+		p.stop(false)
+	case ',', ':', '-':
+		if apart {
+			p.stop(true)
+		}
+	case '(', ')':
+		p.stop(true)
+	case '\'', '"', '`':
+		n := i + 1
+		for n < len(s) && lowerWord[s[n]] != 0 {
+			n++
+		}
+		if n > i+1 && n < len(s) && s[n] == s[i] && (i == 0 || !isWordByte(s[i-1])) {
+			p.quoted = append(p.quoted, int16(len(p.words)))
+		}
+	}
+}
+
+// endsShort reports whether the last word is one that is written with a dot: vs., e.g., max.
+func (p *prose) endsShort() bool {
+	if len(p.words) == 0 {
+		return true
+	}
+	switch w := p.word(len(p.words) - 1); string(w) {
+	case "vs", "max", "min", "approx", "etc", "no", "req", "sec":
+		return true
+	default:
+		return len(w) == 1 && isLetter(w[0])
+	}
+}
+
+// settle decides which sentences and clauses make offers; clauses that make none belong to their sentence.
+func (p *prose) settle() {
+	if p.settled {
+		return
+	}
+	p.settled = true
+	kept, offers, plain := p.stops[:0], 0, 0
+	for i, s := range p.stops {
+		end := len(p.words)
+		if i+1 < len(p.stops) {
+			end = int(p.stops[i+1].at)
+			for k := i + 1; k < len(p.stops) && p.stops[k].soft; k++ {
+				end = len(p.words) // to the end of the sentence
+				if k+1 < len(p.stops) {
+					end = int(p.stops[k+1].at)
+				}
+			}
+		}
+		s.offer = p.isOffer(int(s.at), end)
+		if s.soft && !s.offer {
+			continue
+		}
+		if int(s.at) < end {
+			if s.offer {
+				offers++
+			} else {
+				plain++
+			}
+		}
+		kept = append(kept, s)
+	}
+	p.stops = kept
+	if offers == 0 || plain > 0 {
+		return
+	}
+	for i := range p.stops {
+		p.stops[i].offer = false // nothing else is said
+	}
+}
+
+// isOffer reports whether the words from first on, up to but not including end, offer more than was refused, or point to where more is read: "upgrade to
+// get higher limits", "for daily quotas see", "need more tokens?". What must be done to go on at all is no offer.
+func (p *prose) isOffer(first, end int) bool {
+	i := first
+	for i < end && i < first+5 && isLead(p.word(i)) {
+		i++
+	}
+	if i >= end {
+		return false
+	}
+	begins := p.vocab.limits[p.ids[i]]&offers != 0
+	aim := false
+	if !begins {
+		switch string(p.word(i)) {
+		case "to", "for", "if", "when":
+			aim = true // and the offer follows
+		case "paid", "pro", "premium", "enterprise", "subscribers", "higher", "larger", "with", "on":
+			begins = true
+		default:
+			return false
+		}
+	}
+	more := false
+	for k := i; k < end; k++ {
+		use := p.vocab.limits[p.ids[k]]
+		more = more || use&offersMore != 0
+		if aim && k > i && use&offers != 0 {
+			begins = true
+		}
+		switch string(p.word(k)) {
+		case "continue", "proceed", "resume", "keep", "restore", "reactivate", "restored", "resumed", "reached", "exceeded", "exhausted", "first", "required":
+			return false
+		}
+	}
+	return begins && more
+}
+
+// isLead reports whether w may stand before the verb of an offer.
+func isLead(w []byte) bool {
+	switch string(w) {
+	case "please", "kindly", "or", "and", "also", "then", "alternatively", "otherwise", "you", "can", "may", "could", "simply", "just", "our":
+		return true
+	}
+	return false
+}
+
 // addPlain adds the letters, digits and underscores at the beginning of s to the word under way, and returns how many.
 func (p *prose) addPlain(s string) int {
 	n := 0
@@ -450,13 +761,22 @@ func (p *prose) addName(name string) {
 // setAside spoils words that look like money and are none: the budget of something else, and credits that were not taken; and
 // policies that are not about content.
 func (p *prose) setAside() {
+	other := false // the budget is one of something else, and stays so
 	for i, id := range p.ids {
 		if !p.vocab.aside[id] {
 			continue
 		}
 		switch string(p.word(i)) {
 		case "budget", "budgets":
-			if i > 0 && isOtherBudget(p.word(i-1)) {
+			if other = other || i > 0 && isOtherBudget(p.word(i-1)); other {
+				p.spoil(i)
+			}
+		case "rate":
+			if i > 0 && isOtherRate(p.word(i-1)) {
+				p.spoil(i)
+			}
+		case "billing":
+			if i+1 < len(p.words) && isSpan(p.word(i+1)) {
 				p.spoil(i)
 			}
 		case "policy", "policies":
@@ -469,6 +789,24 @@ func (p *prose) setAside() {
 			}
 		}
 	}
+}
+
+// isSpan reports whether billing is but what a time is named by: the billing cycle.
+func isSpan(w []byte) bool {
+	switch string(w) {
+	case "cycle", "cycles", "period", "periods", "month", "day", "hour", "window":
+		return true
+	}
+	return false
+}
+
+// isOtherRate reports whether a rate of that name is not one of requests.
+func isOtherRate(w []byte) bool {
+	switch string(w) {
+	case "frame", "sample", "sampling", "bit", "baud", "learning", "dropout", "exchange", "tax", "interest", "conversion", "refresh", "speech", "speaking", "heart":
+		return true
+	}
+	return false
 }
 
 func isOtherBudget(w []byte) bool {
@@ -570,8 +908,109 @@ func (p *prose) forget() {
 	p.seen = p.seen[:0]
 }
 
-// judge returns the first rule that holds for the group and finds a phrase, -1 for none.
+// judge returns the first rule that holds for the group and finds a phrase, -1 for none. In a complaint about a request, a word in quotes is a
+// name or a value: no state that passes. And a model that is away for a while is not gone.
 func (p *prose) judge(group statuses) int {
+	i := p.find(group, 0)
+	switch {
+	case i < 0:
+		return i
+	case group == on400 && len(p.quoted) > 0 && retryFor(proseRules[i].class, 400) != errcodes.RetryNever:
+		for _, at := range p.quoted {
+			if int(at) < len(p.words) {
+				p.spoil(int(at))
+			}
+		}
+		return p.find(group, 0)
+	case p.passes(i, group):
+		if later := p.find(group, i+1); later >= 0 && retryFor(proseRules[later].class, 500) == errcodes.RetryBackoff {
+			return later
+		}
+	}
+	return i
+}
+
+// renewsSoon reports whether the text asks to come back later, and names nothing that would have to change until then.
+func (p *prose) renewsSoon() bool {
+	later := false
+	for i := range p.words {
+		switch string(p.word(i)) {
+		case "later", "soon", "shortly", "moment", "while":
+			for k := max(0, i-4); k < i; k++ {
+				switch string(p.word(k)) {
+				case "again", "retry", "back":
+					later = true
+				}
+			}
+		case "plan", "free", "trial", "tier", "subscription", "billing", "account", "upgrade", "purchase", "balance", "credits", "month", "day", "week", "daily", "monthly", "weekly":
+			return false
+		}
+	}
+	return later
+}
+
+// passes reports whether the text says that what rule i is about is away for a while, and not gone, refused or wrong: a model that is temporarily not
+// available; behind a server's failure also the system that checks content or keys.
+func (p *prose) passes(i int, group statuses) bool {
+	server := group&(on500|on503) != 0
+	switch proseRules[i].class {
+	case errcodes.ClassNotFound:
+	case errcodes.ClassContentPolicy, errcodes.ClassAuthentication, errcodes.ClassPermission:
+		if !server {
+			return false
+		}
+	default:
+		return false
+	}
+	for k := range p.words {
+		switch string(p.word(k)) {
+		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "currently", "moment", "maintenance", "again", "retry", "loading", "starting":
+			return true
+		case "unavailable", "unreachable", "down", "overloaded", "busy", "timeout", "timed":
+			if server {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judgeRefusal is judge, but that an offer to pay does not make a rate limit a matter of money: "too many requests; buy credits to get higher limits".
+func (p *prose) judgeRefusal(group statuses, l *limits) int {
+	i := p.judge(group)
+	if i < 0 || !ofMoney(proseRules[i].class) {
+		return i
+	}
+	p.settle()
+	found := false
+	for k, s := range p.stops {
+		if !s.offer {
+			continue
+		}
+		found = true
+		end := len(p.words)
+		if k+1 < len(p.stops) {
+			end = int(p.stops[k+1].at)
+		}
+		for at := int(s.at); at < end; at++ {
+			p.spoil(at)
+		}
+	}
+	if !found {
+		return i
+	}
+	rest := p.judge(group)
+	switch {
+	case rest >= 0 && !ofMoney(proseRules[rest].class) && retryFor(proseRules[rest].class, 429) != errcodes.RetryNever:
+		return rest
+	case rest < 0 && group == on429 && l.minutely && l.period != periodDay:
+		return rest
+	}
+	return i
+}
+
+// find returns the first rule from the given one on that holds for the group and finds a phrase, -1 for none.
+func (p *prose) find(group statuses, from int) int {
 	p.setAside()
 	p.survey()
 	best := len(proseRules)
@@ -582,7 +1021,7 @@ func (p *prose) judge(group statuses) int {
 			if ph.rule >= best {
 				break // they are in the order of the rules
 			}
-			if proseRules[ph.rule].on&group == 0 || !p.possible(ph.elements) {
+			if ph.rule < from || proseRules[ph.rule].on&group == 0 || !p.possible(ph.elements) {
 				continue
 			}
 			for at := p.head[id]; at > 0; at = p.next[at-1] {
@@ -598,7 +1037,7 @@ func (p *prose) judge(group statuses) int {
 		text := string(p.buf)
 		for i := range proseRules[:best] {
 			r := &proseRules[i]
-			if r.on&group != 0 && slices.ContainsFunc(r.cjk, func(w string) bool { return strings.Contains(text, w) }) {
+			if i >= from && r.on&group != 0 && slices.ContainsFunc(r.cjk, func(w string) bool { return strings.Contains(text, w) }) {
 				return i
 			}
 		}

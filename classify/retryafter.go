@@ -20,7 +20,8 @@ const (
 
 // parseRetryAfter reads the wait that the headers h of a response state. The order is Retry-After-Ms and
 // X-Ms-Retry-After-Ms in milliseconds, then Retry-After (RFC 9110 section 10.2.3) in seconds,
-// fractions allowed, or as one of the three HTTP dates, then X-Ms-Retry-After in milliseconds or seconds. A point in time counts from date, that
+// fractions allowed, or as one of the three HTTP dates, then any other header whose name ends in -Retry-After, -Retry-After-Seconds or
+// -Retry-After-Ms. A point in time counts from date, that
 // of the response; when that is zero it states nothing. Of several values the longest counts. A wait too long
 // for a time.Duration is the longest there is, one in the past is 0; anything else that is
 // no wait (negative, NaN, text) is not there.
@@ -35,7 +36,30 @@ func parseRetryAfter(h http.Header, date time.Time) (time.Duration, Source) {
 			return wait, SourceRetryAfter
 		}
 	}
-	return 0, SourceNone
+	return otherRetryAfter(h, date)
+}
+
+// otherRetryAfter reads headers that are named like Retry-After with more around it, such as X-Rate-Limit-Retry-After-Seconds; of several
+// the longest wait.
+func otherRetryAfter(h http.Header, date time.Time) (time.Duration, Source) {
+	wait, from := time.Duration(0), SourceNone
+	for name, values := range h {
+		if c := name[max(0, len(name)-1):]; c != "r" && c != "s" && c != "R" && c != "S" {
+			continue
+		}
+		unit := time.Second
+		switch {
+		case hasSuffixFold(name, "-retry-after-ms"), hasSuffixFold(name, "-retry-after-milliseconds"):
+			unit = time.Millisecond
+		case hasSuffixFold(name, "-retry-after"), hasSuffixFold(name, "-retry-after-seconds"):
+		default:
+			continue
+		}
+		if w, ok := longest(values, date, unit); ok {
+			wait, from = max(wait, w), SourceRetryAfter
+		}
+	}
+	return wait, from
 }
 
 func longest(values []string, date time.Time, unit time.Duration) (time.Duration, bool) {
@@ -296,7 +320,7 @@ func waitMember(key []byte) (unit time.Duration, point, ok bool) {
 		return time.Millisecond, false, true
 	case "retryafter", "retryafterseconds", "retryafterinseconds", "retryaftersecs", "retryaftersec", "retrydelay", "retrydelayseconds", "retryin",
 		"retryinseconds", "waitseconds", "waittime", "waitsec", "secondstowait", "timetowait", "backoffseconds", "estimatedtime", "cooldownseconds",
-		"resetinseconds", "resetsinseconds", "resetin", "resetsin", "resetafter", "resetafterseconds", "secondsuntilreset", "timeuntilreset":
+		"resetinseconds", "resetsinseconds", "resetin", "resetsin", "resetafter", "resetafterseconds", "quotaresetdelay", "secondsuntilreset", "timeuntilreset":
 		return time.Second, false, true
 	case "resetsat", "resetat", "retryat", "resettime", "resettimestamp", "nextretryat", "availableat", "retryaftertimestamp",
 		"quotaresettimestamp", "blockeduntil", "banneduntil", "retryafterdate", "nextavailableat":

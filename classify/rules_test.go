@@ -1,13 +1,16 @@
 package classify
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
@@ -50,17 +53,20 @@ func TestEachKnownWordDecides(t *testing.T) {
 // Each phrase of each rule is found where it stands, in every status group that the rule holds for; nothing is
 // shadowed as a whole by a rule before it.
 func TestEachPhraseIsFound(t *testing.T) {
-	example := map[statuses]int{on2xx: 200, on400: 400, on403: 403, on409: 409, on429: 429, on500: 500, on503: 502, onTime: 504}
+	example := map[statuses]int{on2xx: 200, on400: 400, on403: 403, on409: 409, on413: 413, on429: 429, on500: 500, on503: 502, onTime: 504}
 	for i := range proseRules {
 		r := &proseRules[i]
 		own := 0
 		for _, text := range r.phrases {
 			var words []string
-			for part := range strings.FieldsSeq(text) {
+			for _, part := range phraseParts(text) {
 				if strings.HasPrefix(part, "~") {
 					continue
 				}
 				first, _, _ := strings.Cut(part, "|")
+				if first == "$" {
+					first = "$5"
+				}
 				words = append(words, strings.TrimSuffix(first, "*"))
 			}
 			sentence := strings.Join(words, " ")
@@ -95,6 +101,9 @@ func TestWhatDecides(t *testing.T) {
 	decided := make(map[string]int)
 	for _, s := range samples {
 		decided[(*Classifier)(nil).Body(s.Status, s.header(), []byte(s.Body)).Rule]++
+	}
+	for _, s := range readSayings(t) {
+		decided[s.judge(t).Rule]++
 	}
 	var lines []string
 	for rule, n := range decided {
@@ -207,4 +216,94 @@ func TestSeveralRegistriesAndAPost(t *testing.T) {
 		require.Equal(t, StopUnsafe, ErrorOf(resp).Stop)
 		require.Len(t, s.times, 1)
 	}
+}
+
+// saying is a line of testdata/sentences.txt.
+type saying struct {
+	status   int
+	class    string
+	retry    string
+	sentence string
+}
+
+func readSayings(t *testing.T) []saying {
+	t.Helper()
+	data, err := os.ReadFile("testdata/sentences.txt")
+	require.NoError(t, err)
+	var out []saying
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		parts := strings.SplitN(line, " ", 4)
+		require.Len(t, parts, 4, line)
+		status, err := strconv.Atoi(parts[0])
+		require.NoError(t, err, line)
+		out = append(out, saying{status, parts[1], parts[2], parts[3]})
+	}
+	return out
+}
+
+func (s *saying) judge(t *testing.T) Decision {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"error": map[string]any{"message": s.sentence, "type": "api_error"}})
+	require.NoError(t, err)
+	return (*Classifier)(nil).Body(s.status, nil, body)
+}
+
+// TestSentences holds what is said in words alone, in as many ways as it may be said.
+func TestSentences(t *testing.T) {
+	for _, s := range readSayings(t) {
+		d := s.judge(t)
+		assert.Equal(t, s.class+" "+s.retry, d.Class.String()+" "+d.Retry.String(), "%d %s (rule %q)", s.status, s.sentence, d.Rule)
+	}
+}
+
+// TestEachPhraseDecides holds that no phrase is there for one case, or for none. Each decides a sentence of ours that no other phrase of its
+// rule would; and one that says the same thing in one way only, without another word or a gap, is met in two sentences at least.
+func TestEachPhraseDecides(t *testing.T) {
+	type place struct{ rule, phrase int }
+	met, alone := make(map[place]int), make(map[place]int)
+	for _, s := range readSayings(t) {
+		p := takeProse()
+		p.add(s.sentence)
+		l := p.readLimits()
+		rule := p.judgeRefusal(groupOf(s.status), &l)
+		var fit []int
+		if rule >= 0 {
+			words := make([]string, len(p.words))
+			for i := range words {
+				words[i] = string(p.word(i))
+			}
+			for k, text := range proseRules[rule].phrases {
+				parts := phraseParts(text)
+				if slices.ContainsFunc(suffixes(words), func(w []string) bool { return fitsSlowly(parts, w) }) {
+					fit = append(fit, k)
+					met[place{rule, k}]++
+				}
+			}
+		}
+		if len(fit) == 1 {
+			alone[place{rule, fit[0]}]++
+		}
+		putProse(p)
+	}
+	for i := range proseRules {
+		for k, text := range proseRules[i].phrases {
+			at := place{i, k}
+			assert.Positive(t, alone[at], "%s: no sentence needs %q", proseRules[i].name, text)
+			if !strings.ContainsAny(text, "|~*@") {
+				assert.Greater(t, met[at], 1, "%s: %q is there for one sentence", proseRules[i].name, text)
+			}
+		}
+	}
+}
+
+// suffixes returns words, words from the second on, and so on.
+func suffixes(words []string) [][]string {
+	out := make([][]string, len(words))
+	for i := range words {
+		out[i] = words[i:]
+	}
+	return out
 }

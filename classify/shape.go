@@ -32,6 +32,7 @@ type facts struct {
 	failed    bool   // the body shows an error
 	html      bool   // the message is the title of a page
 	pageText  string // what a reader of the page sees
+	challenge bool   // the page wants to see a human
 	refused   bool   // the body is a refusal to generate: its code is the reason
 	zeroLimit bool   // an allowance of 0
 	period    period
@@ -375,12 +376,10 @@ func onlyComplains(d *jsonDoc) bool {
 	for c := int32(1); c < d.nodes[0].next; c++ {
 		p.add(d.str(c))
 	}
+	l := p.readLimits()
 	rule := p.judge(on429)
-	complains := rule >= 0 && (ofLimits(proseRules[rule].class) || ofMoney(proseRules[rule].class))
-	if !complains {
-		l := p.readLimits()
-		complains = l.isLimit && l.period != periodNone
-	}
+	complains := l.isLimit && l.period != periodNone ||
+		rule >= 0 && (ofLimits(proseRules[rule].class) || ofMoney(proseRules[rule].class))
 	putProse(p)
 	return complains
 }

@@ -2,6 +2,7 @@ package classify
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -212,6 +213,8 @@ func leadsToWait(clause string) bool {
 	case "again", "retry", "reset", "resets", "cooldown":
 		// "retry: 5s"
 		return true
+	case "availability", "recovery":
+		return slices.Contains(words[:i], "time") // expected time to availability: 9s
 	case "time":
 		return i > 0 && (words[i-1] == "wait" || words[i-1] == "waiting" || words[i-1] == "retry" || words[i-1] == "cooldown")
 	default:
@@ -222,6 +225,8 @@ func leadsToWait(clause string) bool {
 		case "retry", "retrying", "retries", "retried", "again", "wait", "waiting", "reset", "resets", "available", "back", "cooldown", "cool", "next", "replenished", "replenishes", "refilled",
 			"unblocked", "blocked", "banned", "unlocked", "locked", "lifted", "resume", "resumes", "refills", "renews", "expires", "delay", "throttled", "pause", "paused", "suspended", "frozen", "sleep", "resend", "repeat", "recover", "recovers", "ready":
 			return true
+		case "availability", "recovery":
+			return slices.Contains(words[:i], "time")
 		case "only":
 			if only {
 				return true

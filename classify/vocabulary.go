@@ -27,6 +27,13 @@ const (
 	saysWindow                        // a unit of time, perhaps of a window
 	saysAmount                        // the allowance follows
 	saysAsked                         // what was asked for follows
+	saysLoose                         // daily and the like, which may be said of anything
+	saysToday                         // today, the same
+	saysNoun                          // what an allowance is, or is counted in
+	saysWhose                         // somebody's own
+	saysMet                           // a limit was met
+	offers                            // begins an offer: "upgrade to"
+	offersMore                        // what is offered is more of something
 )
 
 // limitWords are the words that say something about limits.
@@ -38,16 +45,58 @@ var limitWords = [...]struct {
 		"maximum max many free ratelimit ratelimited usage hit queries requests allowed tokens calls"},
 	{saysPer, "per / every each"},
 	{saysEach, "a an"},
-	{saysDay, "daily rpd tpd weekly monthly byday perday userbymodelbyday tomorrow yearly annual permonth perweek rpw today todays"},
+	{saysDay, "rpd tpd byday perday midnight userbymodelbyday tomorrow permonth perweek rpw"},
+	{saysLoose, "daily weekly monthly yearly annual"},
+	{saysToday, "today todays"},
+	{saysNoun, "limit limits limited quota quotas allowance allowances allocation allotment cap caps capped budget usage requests request calls call queries tokens token " +
+		"messages credits characters images generations capacity maximum max count volume spend spending throughput neurons searches runs jobs minutes"},
+	{saysWhose, "you your youve this account key limits quotas allowance allocation allotment cap free"},
+	{saysMet, "exceed exceeds exceeded exceeding reached exhausted throttled hit used consumed depleted over spent sent made many out went ran"},
+	{offers, "upgrade upgrading buy purchase add enable activate visit see check contact consult get learn refer go subscribe switch consider unlock increase raise apply " +
+		"sign register create need want looking choose move talk email explore ask"},
+	{offersMore, "get higher more bigger larger greater unlimited increase increased raise raised enlarge unlock lift remove extend boost faster better extra additional " +
+		"upgrade visit see learn contact consult refer talk"},
 	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
-	{saysCalendar, "month week day"},
+	{saysCalendar, "month week day year cycle months weeks years"},
 	{saysWindow, "hour hours 24h minutes mins minute min days"},
 	{saysAmount, "limit quota"},
 	{saysAsked, "requested"},
 }
 
 // asideWords are the words that prose.setAside looks at.
-const asideWords = "budget budgets policy policies credit credits charge balance"
+const asideWords = "billing rate budget budgets policy policies credit credits charge balance"
+
+// wordGroups are words that a phrase may name at once, by @ and the name: they mean the same to a rule.
+var wordGroups = map[string]string{
+	"@money":   "balance|credit|credits|funds|fund|money|wallet",
+	"@lack":    "insufficient|empty|exhausted|depleted|negative|gone|zero|low|drained|overdrawn|exceeded|spent",
+	"@bill":    "invoice|invoices|payment|payments|bill|bills|dues|fee|fees",
+	"@unpaid":  "unpaid|missing|required|overdue|outstanding|pending|failed|declined|rejected|refused|bounced|late|open|unsettled|owed|due|incomplete|unsuccessful",
+	"@met":     "exceed*|reached|hit|surpassed|exhausted|passed|met|used|depleted|crossed",
+	"@trial":   "trial|demo|lifetime|evaluation|sandbox",
+	"@unit":    "gpu|gpus|server|servers|worker|workers|instance|instances|node|nodes|machine|machines|replica|replicas|slot|slots|runner|runners|pod|pods|executor|executors|shard|shards|accelerator|accelerators",
+	"@full":    "occupied|full|saturated|taken|busy|overloaded|maximum|max|overcommitted|use",
+	"@free":    "available|free|left|ready|idle|allocated|found|assigned",
+	"@refused": "blocked|rejected|refused|declined|stopped|withheld|flagged|filtered|denied",
+	"@touchy":  "unsafe|harmful|violent|violence|sexual|hateful|offensive|abusive|illegal|inappropriate|toxic|dangerous|nsfw",
+}
+
+// phraseParts cuts a phrase into its parts, groups spelled out.
+func phraseParts(text string) []string {
+	parts := strings.Fields(text)
+	for i, part := range parts {
+		if strings.Contains(part, "@") {
+			words := strings.Split(part, "|")
+			for k, word := range words {
+				if strings.HasPrefix(word, "@") {
+					words[k] = wordGroups[word]
+				}
+			}
+			parts[i] = strings.Join(words, "|")
+		}
+	}
+	return parts
+}
 
 // phrase is a compiled phrase of a rule: elements of the vocabulary, and gaps as negative numbers.
 type phrase struct {
@@ -62,6 +111,7 @@ type vocabulary struct {
 	stems []wordID // the words that end in '*', the longest first
 	begin [64]bool // whether a stem begins with a letter of that number
 
+	money    wordID     // of an amount of money
 	limits   []limitUse // by wordID
 	aside    []bool     // by wordID
 	elements [][]wordID // the words that fit an element
@@ -96,7 +146,7 @@ func newVocabulary() *vocabulary {
 	}
 	for i := range proseRules {
 		for _, text := range proseRules[i].phrases {
-			for part := range strings.FieldsSeq(text) {
+			for _, part := range phraseParts(text) {
 				if part == "~" || part == "~~" {
 					continue
 				}
@@ -106,6 +156,7 @@ func newVocabulary() *vocabulary {
 			}
 		}
 	}
+	v.money = numbers["$"]
 	v.index()
 	v.limits, v.aside = make([]limitUse, len(v.words)), make([]bool, len(v.words))
 	for i := range limitWords {
@@ -150,7 +201,7 @@ func (v *vocabulary) compile(numbers map[string]wordID) {
 	for i := range proseRules {
 		for _, text := range proseRules[i].phrases {
 			p := phrase{rule: i}
-			for part := range strings.FieldsSeq(text) {
+			for _, part := range phraseParts(text) {
 				switch part {
 				case "~":
 					p.elements = append(p.elements, -3)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// judgeSlowly is what prose.judge means: each phrase of each rule, in order, at each word.
+// judgeSlowly is what prose.find means: each phrase of each rule, in order, at each word.
 func judgeSlowly(p *prose, group statuses) int {
 	p.setAside()
 	words := make([]string, len(p.words))
@@ -22,7 +22,7 @@ func judgeSlowly(p *prose, group statuses) int {
 			continue
 		}
 		for _, text := range r.phrases {
-			parts := strings.Fields(text)
+			parts := phraseParts(text)
 			for at := range words {
 				if fitsSlowly(parts, words[at:]) {
 					return i
@@ -53,6 +53,9 @@ func fitsSlowly(parts, words []string) bool {
 	if len(words) == 0 {
 		return false
 	}
+	if parts[0] == "$" && strings.HasPrefix(words[0], "$") {
+		return fitsSlowly(parts[1:], words[1:])
+	}
 	for alt := range strings.SplitSeq(parts[0], "|") {
 		stem, open := strings.CutSuffix(alt, "*")
 		if (words[0] == alt || open && strings.HasPrefix(words[0], stem)) && fitsSlowly(parts[1:], words[1:]) {
@@ -70,7 +73,7 @@ func requireSameJudgement(t *testing.T, s string) {
 	defer putProse(p)
 	p.add(s)
 	for _, group := range allGroups {
-		require.Equal(t, judgeSlowly(p, group), p.judge(group), "group %d of %q", group, s)
+		require.Equal(t, judgeSlowly(p, group), p.find(group, 0), "group %d of %q", group, s)
 	}
 }
 
