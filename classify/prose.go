@@ -136,7 +136,7 @@ var proseRules = [...]proseRule{
 	{
 		name: "content policy", class: errcodes.ClassContentPolicy, on: onRequest | on403 | on503,
 		phrases: []string{
-			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
+			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|guidelines|guardrails|reasons",
 			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
 			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
@@ -223,11 +223,16 @@ var proseRules = [...]proseRule{
 			"not allowed to ~ model|models|endpoint|resource", "account|organization|project|user|team ~ suspended|banned|blocked|disabled|deactivated|terminated|restricted|locked", "ip ~ not ~ allowed|whitelisted|allowlisted",
 			"not ~ offered|available|supported|served|provided ~~ country|region|location|territory|jurisdiction", "country|region|location|jurisdiction ~ blocked|restricted|banned|excluded|sanctioned|embargoed", "outside ~ supported|allowed|permitted|available ~ countries|regions|locations|areas", "not allowed|enabled|permitted in ~ project|region|organization|account|plan|workspace|country|location",
 			"not entitled|permitted|privileged to", "role|key|token|account|user ~ lacks|lack|without ~ right|rights|privilege|privileges|scope|scopes|permission|role", "admin|administrator|owner ~ disabled|blocked|restricted|forbids|forbidden", "requires|require|need|needs|missing ~ scope|scopes|role|privilege|rights",
-			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
-			"unavailable|blocked|restricted|forbidden|prohibited|disabled|banned ~ country|region|location|territory|jurisdiction", "access from|to ~ not|is ~ allowed|permitted|blocked|denied|restricted|forbidden",
-			"only|just for ~ members|customers|partners|users|admins|subscribers|testers",
+			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory",
+			"unavailable|blocked|restricted|forbidden|prohibited|disabled|banned ~ country|region|location|territory|jurisdiction",
 		},
 		cjk: []string{"无权限", "没有权限", "权限不足", "无权访问"},
+	},
+	{
+		name: "not for everybody", class: errcodes.ClassPermission, on: on2xx | on400,
+		phrases: []string{
+			"access from|to ~ not|is ~ allowed|permitted|blocked|denied|restricted|forbidden", "only|just for ~ members|customers|partners|users|admins|subscribers|testers", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
+		},
 	},
 	{
 		name: "no such model", class: errcodes.ClassNotFound, on: onRequest | on404 | on503 | on403,
