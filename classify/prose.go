@@ -130,6 +130,7 @@ var proseRules = [...]proseRule{
 			"no ~ points|coins left|remaining", "not ~ enough ~ points|coins|units", "points|coins|units not enough",
 			"deduction|debit|deduct|deducting|charge ~ failed", "burned|burnt|blown|run|ran|went|gone|used through|up ~ @money", "subscription|membership|license ~ run|ran out", "billing ~ not ~ set|setup|completed",
 			"enough ~~ wallet", "used ~ full|whole ~ prepaid|balance|credit|credits",
+			"plan|package ~ expired|ended|lapsed|cancelled|canceled|inactive", "more than|exceed* ~ balance|funds", "credit|credits limit|limits ~ @met",
 		},
 		cjk: []string{"余额不足", "欠费", "请充值", "账户余额", "未付费"},
 	},
@@ -312,6 +313,7 @@ var proseRules = [...]proseRule{
 			"lot|lots|amount|volume|number of ~ traffic|load|users|demand", "model|engine|service|server|container|instance ~~ loading|initializing|starting|warming|booting|restarting|deploying|scaling", "processing|handling|serving|receiving ~ too many|much requests|calls|jobs|tasks|traffic",
 			"heavy|high|extreme ~ pressure",
 			"@unit|is|are|was|service|engine|system|systems|model|models|backend|upstream|cluster|api|provider|we|currently|temporarily ~ busy|overloaded|overload", "out of ~ @unit", "no free|idle|spare @unit", "too many ~ jobs|tasks|calls ~ waiting|ahead", "load shedding", "weights|being ~ fetched|downloaded|pulled",
+			"not available|reachable|working|possible ~ now|moment",
 		},
 		cjk: []string{"访问量", "繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
 	},
@@ -645,36 +647,35 @@ func (p *prose) endsShort() bool {
 	}
 }
 
+// maxSentence bounds how many words of a sentence are looked at from any of them.
+const maxSentence = 48
+
 // settle decides which sentences and clauses make offers; clauses that make none belong to their sentence.
 func (p *prose) settle() {
 	if p.settled {
 		return
 	}
 	p.settled = true
+	end := len(p.words) // of the sentence
+	for i := len(p.stops) - 1; i >= 0; i-- {
+		st := &p.stops[i]
+		st.offer = p.isOffer(int(st.at), min(end, int(st.at)+maxSentence))
+		if !st.soft {
+			end = int(st.at)
+		}
+	}
 	kept, offers, plain := p.stops[:0], 0, 0
-	for i, s := range p.stops {
-		end := len(p.words)
-		if i+1 < len(p.stops) {
-			end = int(p.stops[i+1].at)
-			for k := i + 1; k < len(p.stops) && p.stops[k].soft; k++ {
-				end = len(p.words) // to the end of the sentence
-				if k+1 < len(p.stops) {
-					end = int(p.stops[k+1].at)
-				}
-			}
-		}
-		s.offer = p.isOffer(int(s.at), end)
-		if s.soft && !s.offer {
+	for i, st := range p.stops {
+		switch {
+		case st.soft && !st.offer:
 			continue
+		case int(st.at) == len(p.words) || i+1 < len(p.stops) && p.stops[i+1].at == st.at:
+		case st.offer:
+			offers++
+		default:
+			plain++
 		}
-		if int(s.at) < end {
-			if s.offer {
-				offers++
-			} else {
-				plain++
-			}
-		}
-		kept = append(kept, s)
+		kept = append(kept, st)
 	}
 	p.stops = kept
 	if offers == 0 || plain > 0 {
@@ -969,7 +970,7 @@ func (p *prose) passes(i int, group statuses) bool {
 	}
 	for k := range p.words {
 		switch string(p.word(k)) {
-		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "currently", "moment", "maintenance", "again", "retry", "loading", "starting":
+		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "currently", "moment", "now", "maintenance", "again", "retry", "loading", "starting":
 			return true
 		case "unavailable", "unreachable", "down", "overloaded", "busy", "timeout", "timed":
 			if server {
