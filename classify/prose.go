@@ -210,7 +210,7 @@ var proseRules = [...]proseRule{
 			"key|token|credential|credentials ~ lapsed|rejected|refused|denied", "this|your|api key ~ not ~ exist|exists",
 			"not|dont ~ know ~ key|token",
 		},
-		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
+		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey无效", "apikey错误", "apikey不存在", "密钥错误"},
 	},
 	{
 		name: "missing or closed", class: errcodes.ClassNotFound, on: onRequest | on403 | on404 | on503,
