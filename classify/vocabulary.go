@@ -72,7 +72,7 @@ const asideWords = "billing rate budget budgets policy policies credit credits c
 var wordGroups = map[string]string{
 	"@money":   "balance|credit|credits|funds|fund|money|wallet",
 	"@lack":    "insufficient|empty|exhausted|depleted|negative|gone|zero|low|drained|overdrawn|exceeded|spent",
-	"@bill":    "invoice|invoices|payment|payments|bill|bills|dues|fee|fees",
+	"@bill":    "invoice|invoices|payment|payments|bill|bills|dues|fee|fees|charge|charges",
 	"@unpaid":  "unpaid|missing|required|overdue|outstanding|pending|failed|declined|rejected|refused|bounced|late|open|unsettled|owed|due|incomplete|unsuccessful",
 	"@met":     "exceed*|reached|hit|surpassed|exhausted|passed|met|used|depleted|crossed",
 	"@trial":   "trial|demo|lifetime|evaluation|sandbox",
