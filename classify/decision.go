@@ -58,7 +58,7 @@ type Source uint8
 const (
 	SourceNone         Source = iota // no wait is stated
 	SourceRetryAfterMs               // Retry-After-Ms, X-Ms-Retry-After-Ms
-	SourceRetryAfter                 // Retry-After, RFC 9110 section 10.2.3
+	SourceRetryAfter                 // Retry-After, RFC 9110 section 10.2.3, and headers whose names end like it
 	SourceBody                       // a member of the body, such as RetryInfo.retryDelay
 	SourceText                       // the message, such as "try again in 6ms"
 	SourceReset                      // a rate-limit header that names the reset

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,16 +143,17 @@ func (l *limits) take(m *limits) {
 	l.window = l.window || m.window
 }
 
-// sentenceAround returns the words of the sentence of word i, from first up to but not including end.
+// sentenceAround returns the words of the sentence of word i, from first up to but not including end; of a very long one those around i.
 func (p *prose) sentenceAround(i int) (first, end int) {
-	end = len(p.words)
-	for _, s := range p.stops {
-		if int(s.at) > i {
-			return first, int(s.at)
-		}
-		first = int(s.at)
+	n, _ := slices.BinarySearchFunc(p.stops, i+1, func(s stop, at int) int { return int(s.at) - at })
+	first, end = 0, len(p.words)
+	if n > 0 {
+		first = int(p.stops[n-1].at)
 	}
-	return first, end
+	if n < len(p.stops) {
+		end = int(p.stops[n].at)
+	}
+	return max(first, i-maxSentence), min(end, i+maxSentence)
 }
 
 // isBounded reports whether the period behind word i ("per", "/", "every") bounds a number of something, not a price and not a habit: "200 per day",
@@ -175,13 +177,33 @@ func (p *prose) isBounded(i int) bool {
 	return false
 }
 
-// bindsPeriod reports whether word i, such as "daily", is said of an allowance: "daily limit", "the monthly token quota", "limit type: daily".
+// bindsPeriod reports whether word i, such as "daily", is said of an allowance: "daily limit", "the monthly token quota", "limit type: daily". Where
+// the sentence names a shorter period too, it has to be said closely.
 func (p *prose) bindsPeriod(i int) bool {
 	first, end := p.sentenceAround(i)
-	for k := max(first, i-4); k < min(end, i+6); k++ {
-		if k != i && p.vocab.limits[p.ids[k]]&saysNoun != 0 {
+	before, behind := 4, 5
+	for k := first; k < end; k++ {
+		if p.vocab.limits[p.ids[k]]&saysMinute != 0 {
+			before, behind = 1, 2
+		}
+	}
+	for k := i + 1; k < min(end, i+1+behind) && !isPreposition(p.word(k)); k++ {
+		if p.vocab.limits[p.ids[k]]&saysNoun != 0 {
 			return true
 		}
+	}
+	for k := max(first, i-before); k < i; k++ {
+		if p.vocab.limits[p.ids[k]]&saysNoun != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func isPreposition(w []byte) bool {
+	switch string(w) {
+	case "of", "for", "to", "with", "about", "on", "see":
+		return true
 	}
 	return false
 }
@@ -267,10 +289,10 @@ func isCurrency(w []byte) bool {
 	return false
 }
 
-// isPresent reports whether the day, week or month behind w is the one that an allowance lasts for.
+// isPresent reports whether the day, week or month behind w is the one that an allowance lasts for, or begins anew with.
 func isPresent(w []byte) bool {
 	switch string(w) {
-	case "this", "the", "current", "billing":
+	case "this", "the", "current", "billing", "next":
 		return true
 	}
 	return false

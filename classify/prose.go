@@ -87,6 +87,7 @@ var proseRules = [...]proseRule{
 			"limit|cap|budget|maximum of|is|at $", "$ limit|cap|budget|maximum", "@met ~ budget",
 			"spent ~ budget|limit|cap",
 			"budget ~ used|spent|gone|consumed|depleted",
+			"$ of|out $",
 		},
 	},
 	{
@@ -130,13 +131,15 @@ var proseRules = [...]proseRule{
 			"no ~ points|coins left|remaining", "not ~ enough ~ points|coins|units", "points|coins|units not enough",
 			"deduction|debit|deduct|deducting|charge ~ failed", "burned|burnt|blown|run|ran|went|gone|used through|up ~ @money", "subscription|membership|license ~ run|ran out", "billing ~ not ~ set|setup|completed",
 			"enough ~~ wallet", "used ~ full|whole ~ prepaid|balance|credit|credits",
+			"plan|package ~ expired|ended|lapsed|cancelled|canceled|inactive", "more than|exceed* ~ balance|funds", "credit|credits limit|limits ~ @met",
+			"no|without active|valid|current|paid plan|subscription|membership|license", "credit|credits|balance|funds ~ been|were|are|all ~ used|consumed",
 		},
 		cjk: []string{"余额不足", "欠费", "请充值", "账户余额", "未付费"},
 	},
 	{
 		name: "content policy", class: errcodes.ClassContentPolicy, on: onRequest | on403 | on503,
 		phrases: []string{
-			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|settings|guidelines|guardrails|reasons",
+			"content policy|policies|filter|filters|filtered|filtering|moderation|management", "usage policy|policies", "safety system|filter|filters|policy|policies|guidelines|guardrails|reasons",
 			"violat*|break|breaks|broke|breach* ~~ policy|policies|guidelines", "against ~~ policy|policies", "inappropriate|prohibited|harmful|disallowed|unsafe|objectionable|sexual|violent|hateful|explicit ~ content", "sensitive ~ words|content|information|text|data", "prohibited|forbidden|banned ~ words|word",
 			"flagged ~~ moderation|safety|unsafe|policy|content|harmful|abuse", "was|been flagged", "unsafe generation|output|prompt|image|input|response", "found|deemed|considered|judged ~ unsafe|inappropriate|harmful", "failed|by|to moderation", "moderation ~ refused|rejected|blocked|flagged", "our|prompt|output filter|filters ~ stopped|blocked|rejected|refused|flagged", "responsible ai", "output|response|prompt|input ~ blocked|filtered",
 			"nsfw", "copyrighted ~ material|content",
@@ -204,12 +207,13 @@ var proseRules = [...]proseRule{
 			"invalid|incorrect|wrong|bad ~ username|password|passphrase|login", "username|password ~ invalid|incorrect|wrong", "verify ~ jwt|token", "jwt|session|token|login ~ expired|revoked",
 			"not|dont|cannot|cant ~ recognize|recognise|accept|identify ~ key|token|credential|credentials|caller|client", "key|credential|credentials ~ not ~ recognized|recognised|accepted|known|valid|right|match|correct|active|registered", "token ~ not ~ recognized|recognised|accepted|registered|active", "sign|log in ~ first|again",
 			"key|token|credential|credentials ~ belong|belongs|issued ~ another|different|other|wrong", "tenant|organization|project|environment ~~ token|key ~ not ~ match", "token|key ~~ tenant|environment|organization ~~ not|doesnt match", "key|token ~ past|reached ~ expiry|expiration",
-			"key|token ~ has|was|been|is ~ rotated|withdrawn|invalidated",
+			"key|token ~ has|was|been|is ~ rotated|withdrawn|invalidated|revoked|disabled|deactivated",
 			"pass|provide|supply|include|send|use|set|specify|need|needs|requires ~ valid|correct ~ key|keys|token|credential|credentials",
 			"key|token|credential|credentials ~ lapsed|rejected|refused|denied", "this|your|api key ~ not ~ exist|exists",
 			"not|dont ~ know ~ key|token",
+			"token is|was not ~ valid",
 		},
-		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey", "api key 无效"},
+		cjk: []string{"无效的令牌", "令牌无效", "令牌已过期", "密钥无效", "未登录", "鉴权失败", "身份验证", "apikey无效", "apikey错误", "apikey不存在", "密钥错误"},
 	},
 	{
 		name: "missing or closed", class: errcodes.ClassNotFound, on: onRequest | on403 | on404 | on503,
@@ -223,11 +227,17 @@ var proseRules = [...]proseRule{
 			"not allowed to ~ model|models|endpoint|resource", "account|organization|project|user|team ~ suspended|banned|blocked|disabled|deactivated|terminated|restricted|locked", "ip ~ not ~ allowed|whitelisted|allowlisted",
 			"not ~ offered|available|supported|served|provided ~~ country|region|location|territory|jurisdiction", "country|region|location|jurisdiction ~ blocked|restricted|banned|excluded|sanctioned|embargoed", "outside ~ supported|allowed|permitted|available ~ countries|regions|locations|areas", "not allowed|enabled|permitted in ~ project|region|organization|account|plan|workspace|country|location",
 			"not entitled|permitted|privileged to", "role|key|token|account|user ~ lacks|lack|without ~ right|rights|privilege|privileges|scope|scopes|permission|role", "admin|administrator|owner ~ disabled|blocked|restricted|forbids|forbidden", "requires|require|need|needs|missing ~ scope|scopes|role|privilege|rights",
-			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
-			"unavailable|blocked|restricted|forbidden|prohibited|disabled|banned ~ country|region|location|territory|jurisdiction", "access from|to ~ not|is ~ allowed|permitted|blocked|denied|restricted|forbidden",
-			"only|just for ~ members|customers|partners|users|admins|subscribers|testers",
+			"must|need|needs|has|requires ~ verified|verification|approved|approval ~ to|before|for|first|organization|account|identity", "not|dont|doesnt|cannot ~ serve|support|offer|operate ~ country|countries|location|region|territory",
+			"unavailable|blocked|restricted|forbidden|prohibited|disabled|banned ~ country|region|location|territory|jurisdiction",
 		},
 		cjk: []string{"无权限", "没有权限", "权限不足", "无权访问"},
+	},
+	{
+		name: "not for everybody", class: errcodes.ClassPermission, on: on2xx | on400,
+		phrases: []string{
+			"access from|to ~ not|is ~ allowed|permitted|blocked|denied|restricted|forbidden", "only|just for ~ members|customers|partners|users|admins|subscribers|testers", "terms ~ accepted|accept|agreed|agree", "accept|agree ~ terms",
+			"organization|account|user|project|team|key ~ not ~ allowed|permitted to",
+		},
 	},
 	{
 		name: "no such model", class: errcodes.ClassNotFound, on: onRequest | on404 | on503 | on403,
@@ -307,6 +317,8 @@ var proseRules = [...]proseRule{
 			"lot|lots|amount|volume|number of ~ traffic|load|users|demand", "model|engine|service|server|container|instance ~~ loading|initializing|starting|warming|booting|restarting|deploying|scaling", "processing|handling|serving|receiving ~ too many|much requests|calls|jobs|tasks|traffic",
 			"heavy|high|extreme ~ pressure",
 			"@unit|is|are|was|service|engine|system|systems|model|models|backend|upstream|cluster|api|provider|we|currently|temporarily ~ busy|overloaded|overload", "out of ~ @unit", "no free|idle|spare @unit", "too many ~ jobs|tasks|calls ~ waiting|ahead", "load shedding", "weights|being ~ fetched|downloaded|pulled",
+			"not available|reachable|working|possible ~ now|moment",
+			"more users|people|signups|visitors|traffic|load|work|jobs ~ than ~ can|could ~ serve|handle|take|process", "@unit ~ draining|terminating|recycled|preempted|evicted",
 		},
 		cjk: []string{"访问量", "繁忙", "负载", "过载", "拥挤", "暂不可用", "无可用"},
 	},
@@ -333,11 +345,12 @@ var proseRules = [...]proseRule{
 		name: "timed out", class: errcodes.ClassTimeout, on: on2xx | onServer | on429,
 		phrases: []string{
 			"timed out", "time|timing out", "timeout", "took ~ too long|much", "deadline ~ exceeded|passed|over|expired|missed", "did not ~ respond|answer|finish|complete|reply ~ in|within",
-			"took|takes|taking|ran ~ longer than", "ran out of time", "time limit|budget ~ exceeded|reached|over|up", "no|without response|answer|reply ~ from|within|in ~ upstream|backend|model|server|origin|seconds|time",
+			"ran out of time", "time limit|budget ~ exceeded|reached|over|up", "no|without response|answer|reply ~ from|within|in ~ upstream|backend|model|server|origin|seconds|time",
 			"gave|giving up ~ waiting|after", "waited ~ too long|seconds",
 			"exceed* ~ time limit",
 			"exceed* ~ deadline",
 			"aborted|cancelled|canceled|killed|stopped after", "without ~ response|answer|reply",
+			"needed|took|takes|ran|running|lasted|needs more|longer than",
 		},
 		cjk: []string{"超时"},
 	},
@@ -640,36 +653,35 @@ func (p *prose) endsShort() bool {
 	}
 }
 
+// maxSentence bounds how many words of a sentence are looked at from any of them.
+const maxSentence = 48
+
 // settle decides which sentences and clauses make offers; clauses that make none belong to their sentence.
 func (p *prose) settle() {
 	if p.settled {
 		return
 	}
 	p.settled = true
+	end := len(p.words) // of the sentence
+	for i := len(p.stops) - 1; i >= 0; i-- {
+		st := &p.stops[i]
+		st.offer = p.isOffer(int(st.at), min(end, int(st.at)+maxSentence))
+		if !st.soft {
+			end = int(st.at)
+		}
+	}
 	kept, offers, plain := p.stops[:0], 0, 0
-	for i, s := range p.stops {
-		end := len(p.words)
-		if i+1 < len(p.stops) {
-			end = int(p.stops[i+1].at)
-			for k := i + 1; k < len(p.stops) && p.stops[k].soft; k++ {
-				end = len(p.words) // to the end of the sentence
-				if k+1 < len(p.stops) {
-					end = int(p.stops[k+1].at)
-				}
-			}
-		}
-		s.offer = p.isOffer(int(s.at), end)
-		if s.soft && !s.offer {
+	for i, st := range p.stops {
+		switch {
+		case st.soft && !st.offer:
 			continue
+		case int(st.at) == len(p.words) || i+1 < len(p.stops) && p.stops[i+1].at == st.at:
+		case st.offer:
+			offers++
+		default:
+			plain++
 		}
-		if int(s.at) < end {
-			if s.offer {
-				offers++
-			} else {
-				plain++
-			}
-		}
-		kept = append(kept, s)
+		kept = append(kept, st)
 	}
 	p.stops = kept
 	if offers == 0 || plain > 0 {
@@ -964,7 +976,7 @@ func (p *prose) passes(i int, group statuses) bool {
 	}
 	for k := range p.words {
 		switch string(p.word(k)) {
-		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "currently", "moment", "maintenance", "again", "retry", "loading", "starting":
+		case "temporarily", "temporary", "momentarily", "briefly", "shortly", "soon", "currently", "moment", "now", "maintenance", "again", "retry", "loading", "starting":
 			return true
 		case "unavailable", "unreachable", "down", "overloaded", "busy", "timeout", "timed":
 			if server {

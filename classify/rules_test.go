@@ -275,6 +275,11 @@ func TestEachPhraseDecides(t *testing.T) {
 			for i := range words {
 				words[i] = string(p.word(i))
 			}
+			for k, sign := range proseRules[rule].cjk {
+				if strings.Contains(string(p.buf), sign) {
+					fit = append(fit, -1-k)
+				}
+			}
 			for k, text := range proseRules[rule].phrases {
 				parts := phraseParts(text)
 				if slices.ContainsFunc(suffixes(words), func(w []string) bool { return fitsSlowly(parts, w) }) {
@@ -295,6 +300,9 @@ func TestEachPhraseDecides(t *testing.T) {
 			if !strings.ContainsAny(text, "|~*@") {
 				assert.Greater(t, met[at], 1, "%s: %q is there for one sentence", proseRules[i].name, text)
 			}
+		}
+		for k, sign := range proseRules[i].cjk {
+			assert.Positive(t, alone[place{i, -1 - k}], "%s: no sentence needs %q", proseRules[i].name, sign)
 		}
 	}
 }

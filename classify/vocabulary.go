@@ -15,7 +15,7 @@ import (
 type wordID uint16
 
 // limitUse says what a word means to whoever reads the limits in a text.
-type limitUse uint16
+type limitUse uint32
 
 const (
 	saysLimit    limitUse = 1 << iota // the text speaks of a limit
@@ -32,6 +32,7 @@ const (
 	saysNoun                          // what an allowance is, or is counted in
 	saysWhose                         // somebody's own
 	saysMet                           // a limit was met
+	saysMinute                        // a period of less than a day is named
 	offers                            // begins an offer: "upgrade to"
 	offersMore                        // what is offered is more of something
 )
@@ -59,6 +60,7 @@ var limitWords = [...]struct {
 	{saysShort, "hourly rpm tpm rps qps tps rph tph qpm perminute persecond byminute userbymodelbyminute itpm otpm"},
 	{saysCalendar, "month week day year cycle months weeks years"},
 	{saysWindow, "hour hours 24h minutes mins minute min days"},
+	{saysMinute, "second minute hour min sec rpm tpm rps qps hourly"},
 	{saysAmount, "limit quota"},
 	{saysAsked, "requested"},
 }
@@ -70,7 +72,7 @@ const asideWords = "billing rate budget budgets policy policies credit credits c
 var wordGroups = map[string]string{
 	"@money":   "balance|credit|credits|funds|fund|money|wallet",
 	"@lack":    "insufficient|empty|exhausted|depleted|negative|gone|zero|low|drained|overdrawn|exceeded|spent",
-	"@bill":    "invoice|invoices|payment|payments|bill|bills|dues|fee|fees",
+	"@bill":    "invoice|invoices|payment|payments|bill|bills|dues|fee|fees|charge|charges",
 	"@unpaid":  "unpaid|missing|required|overdue|outstanding|pending|failed|declined|rejected|refused|bounced|late|open|unsettled|owed|due|incomplete|unsuccessful",
 	"@met":     "exceed*|reached|hit|surpassed|exhausted|passed|met|used|depleted|crossed",
 	"@trial":   "trial|demo|lifetime|evaluation|sandbox",
