@@ -103,8 +103,9 @@ type Transport struct {
 	ReplayAmbiguous bool
 	// StreamErrors ends the body of a 200 response that is a stream of events (text/event-stream) with an *[Error] where an event reports
 	// an error, in place of that event, and where the stream ends without its terminal event: data: [DONE], message_stop, response.completed or
-	// response.incomplete, message-end, or the finishReason of Gemini. Nothing is sent again. Events are handed out whole; one
-	// of more than 64 KiB passes unseen. A stream with a Content-Encoding is left alone.
+	// response.incomplete, message-end, transcript.text.done and the like, or a chunk with the finish_reason of a choice or the finishReason of Gemini.
+	// A stream of another form may end anywhere, but not before its first event. Nothing is sent again. Events are handed out whole; of one
+	// of more than 64 KiB only the beginning is looked at, for the end of the stream and not for an error. A stream with a Content-Encoding is left alone.
 	StreamErrors bool
 	// Budget bounds the retries of all calls; nil means a [TokenBucket] of this Transport: a fifth of the calls, and 10 at once. [Unlimited]
 	// turns it off.
