@@ -105,7 +105,7 @@ type Error struct {
 	Decision Decision
 	// Stop is why no further attempt was made.
 	Stop Stop
-	// Attempts is the history, in order; empty only when a [Gate] refused the first attempt.
+	// Attempts is the history, in order; empty only when a [Gate] refused the first attempt, or the request's body could not be read for it.
 	Attempts []Attempt
 	// RetryAt is when the provider said that the request may be sent again; zero when it
 	// stated no wait. Set also when the wait was too long to be waited. When a [Gate] refused, it is when to expect a turn.

@@ -281,6 +281,10 @@ func byStatus(status int) (errcodes.Class, errcodes.Retry) {
 		return errcodes.ClassRateLimited, errcodes.RetryBackoff
 	case 423:
 		return errcodes.ClassConflict, errcodes.RetryNever
+	case 425: // RFC 8470 section 5.2: what came too early may be sent again
+		return errcodes.ClassConflict, errcodes.RetryBackoff
+	case 507: // RFC 4918 section 11.5: not to be repeated until somebody asks for it anew
+		return errcodes.ClassServerError, errcodes.RetryNever
 	}
 	var none *errcodes.Registry
 	e := none.Match(status, "", "")

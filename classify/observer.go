@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Observer sees the calls of a [Transport] or of [Do] whose first attempt failed, or was held or refused by a [Gate]: each attempt
+// Observer sees the calls of a [Transport] or of [Do] whose first attempt failed, was held or refused by a [Gate], or lacked its body: each attempt
 // before the wait that follows it, and the end. It must be safe for concurrent use and must not keep or
 // change what it is given. ctx is that of the call.
 //
@@ -33,7 +33,7 @@ type AttemptEvent struct {
 
 // DoneEvent tells an [Observer] how a call ended.
 type DoneEvent struct {
-	// Attempts is the whole history, the last attempt included; empty when a [Gate] refused the first one.
+	// Attempts is the whole history, the last attempt included; empty when a [Gate] refused the first one, or its body could not be read.
 	Attempts []Attempt
 	// Waited is the sum of the waits between attempts.
 	Waited time.Duration

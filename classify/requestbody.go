@@ -20,7 +20,7 @@ func buffered(req *http.Request, limit int64) (*http.Request, error) {
 	_, err := buf.ReadFrom(io.LimitReader(req.Body, limit+1))
 	if err != nil {
 		req.Body.Close()
-		return nil, fmt.Errorf("classify: reading the request body: %w", err)
+		return req, fmt.Errorf("reading the request body: %w", err)
 	}
 	out := req.WithContext(req.Context())
 	kept := buf.Bytes()

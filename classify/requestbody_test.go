@@ -2,6 +2,7 @@ package classify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
 )
 
 // spyBody is a body that cannot be read again.
@@ -73,15 +76,33 @@ func TestBufferBodyOfAnEmptyBody(t *testing.T) {
 }
 
 func TestBufferBodyThatFails(t *testing.T) {
+	disk := errors.New("disk")
 	s := &fakeServer{script: []answer{{status: 200}}}
-	body := &spyBody{Reader: iotest.ErrReader(errors.New("disk"))}
+	body := &spyBody{Reader: iotest.ErrReader(disk)}
 	req := post(t, t.Context(), "")
 	req.Body, req.GetBody, req.ContentLength = body, nil, -1
 	resp, err := (&Transport{Base: s, BufferBody: 10}).RoundTrip(req)
 	require.Nil(t, resp)
-	require.ErrorContains(t, err, "reading the request body: disk")
+	e, ok := errors.AsType[*Error](err)
+	require.True(t, ok)
+	require.Equal(t, errcodes.ClassUnknown, e.Decision.Class)
+	require.Equal(t, errcodes.RetryNever, e.Decision.Retry)
+	require.Equal(t, NotSent, e.Decision.Safety)
+	require.Equal(t, StopNever, e.Stop)
+	require.Empty(t, e.Attempts)
+	require.ErrorIs(t, err, disk)
+	require.EqualError(t, err, "classify: unknown: reading the request body: disk; sending the same request again cannot help")
 	require.Equal(t, 1, body.closed)
 	require.Empty(t, s.times, "nothing was sent")
+
+	// A reader that heeds the context of the call is cancelled with it.
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(disk)
+	req = post(t, ctx, "")
+	req.Body, req.GetBody, req.ContentLength = io.NopCloser(iotest.ErrReader(context.Cause(ctx))), nil, -1
+	_, err = (&Transport{Base: s, BufferBody: 10, Observer: doneFunc(func(d *DoneEvent) { require.Equal(t, StopCanceled, d.Err.Stop) })}).RoundTrip(req)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, errcodes.ClassCanceled)
 }
 
 // A body with GetBody is never copied, however large, and is the same byte for byte each time.

@@ -315,3 +315,25 @@ func suffixes(words []string) [][]string {
 	}
 	return out
 }
+
+// Members that stand for an error and name none are no error.
+func TestSuccessesThatNameNoError(t *testing.T) {
+	for body, failed := range map[string]bool{
+		`{"object":"fine_tuning.job","status":"running","error":{"code":null,"message":null,"param":null}}`: false,
+		`{"status":"running","error":{"code":null,"message":"","details":[]}}`:                              false,
+		`{"error":"none","ok":true}`:                    false,
+		`{"error":"None","ok":true}`:                    false,
+		`{"error":"0","data":1}`:                        false,
+		`{"error":"ok","data":{}}`:                      false,
+		`{"error":[null],"data":{}}`:                    false,
+		`{"error":{"code":503}}`:                        true,
+		`{"error":{"code":null,"x":[{"message":"m"}]}}`: true,
+		`{"error":{"failed":true}}`:                     true,
+		`{"error":"nope"}`:                              true,
+		`{"error":true}`:                                true,
+		`{"ok":false,"error":"none"}`:                   true,
+	} {
+		d := (*Classifier)(nil).Body(200, nil, []byte(body))
+		require.Equal(t, failed, d.Failed(), "%s: %s", body, d.Rule)
+	}
+}

@@ -276,17 +276,13 @@ func memberFails(d *jsonDoc, c int32, key []byte) bool {
 	switch string(key) {
 	case "error", "err", "fault", "exception":
 		if d.is(c, kindObject) || d.is(c, kindArray) {
-			return n.next > c+1
+			return !d.blank(c)
 		}
-		return d.str(c) != "" || d.src[n.start:n.end] == "true"
+		return !isNoError(d.str(c)) || d.src[n.start:n.end] == "true"
 	case "errors":
 		return d.is(c, kindArray) && n.next > c+1 || d.str(c) != ""
 	case "errorcode", "errorcodes", "errcode", "retcode", "errormessage", "errormsg", "errorsummary", "errortype", "blockreason":
-		switch s := d.text(c); strings.ToLower(s) {
-		case "", "0", "00000", "ok", "success", "none":
-			return false
-		}
-		return true
+		return !isNoError(d.text(c))
 	case "success", "ok", "status":
 		return d.is(c, kindBool) && d.src[n.start:n.end] == "false"
 	case "type", "object", "kind":
@@ -299,6 +295,31 @@ func memberFails(d *jsonDoc, c int32, key []byte) bool {
 		return ok && v != 0
 	}
 	return false
+}
+
+// isNoError reports whether s is what stands in the place of an error where there is none.
+func isNoError(s string) bool {
+	switch strings.ToLower(s) {
+	case "", "0", "00000", "ok", "success", "none":
+		return true
+	}
+	return false
+}
+
+// blank reports whether nothing stands in the object or list at i: members without a value, or none.
+func (d *jsonDoc) blank(i int32) bool {
+	for c := i + 1; c < d.nodes[i].next; c++ {
+		switch d.nodes[c].kind {
+		case kindObject, kindArray, kindNull:
+		case kindString:
+			if d.str(c) != "" {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // readNested reads an error that stands as JSON in s or in a part of it.

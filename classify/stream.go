@@ -67,7 +67,9 @@ type eventBody struct {
 	empty  int // reads in a row that brought nothing
 	seen   int // of the event that has not arrived whole, so much was looked at
 	events int
-	ended  bool // the terminal event was seen
+	ended  bool // the end was announced
+
+	endless bool // no event yet was of a form whose streams have a terminal event
 }
 
 // Read hands out whole events.
@@ -122,6 +124,8 @@ func (b *eventBody) more(rest int) {
 	b.ready = b.take(b.held, err)
 	if b.err == nil && b.ready == 0 && len(b.held) > maxEvent {
 		b.passed, b.ready, b.seen = true, len(b.held), 0
+		name, data, _ := fields(b.held)
+		b.note(name, data) // the name stands before the data, and the type early in it
 		b.tail = [2]byte(b.held[len(b.held)-2:])
 	}
 	b.finish(err)
@@ -162,7 +166,7 @@ func (b *eventBody) finish(err error) {
 	}
 	switch {
 	case err == nil:
-	case b.ended:
+	case b.ended, b.endless && errors.Is(err, io.EOF):
 		b.err = err
 	case errors.Is(err, io.EOF):
 		d := Decision{
@@ -204,9 +208,7 @@ func (b *eventBody) look(event []byte) {
 		}
 		data = event // a body that was written into the stream as it is
 	}
-	b.events++
-	if isTerminal(name, data) {
-		b.ended = true
+	if b.note(name, data) {
 		return
 	}
 	named := string(name) == "error"
@@ -226,6 +228,18 @@ func (b *eventBody) look(event []byte) {
 		d.Safety = MaybeExecuted
 	}
 	b.fail(d, nil)
+}
+
+// note takes in what an event says about the end of its stream, and reports whether it is nothing but the end.
+func (b *eventBody) note(name, data []byte) bool {
+	b.events++
+	if isTerminal(name, data) {
+		b.ended = true
+		return true
+	}
+	b.ended = b.ended || namesReason(data)
+	b.endless = (b.endless || b.events == 1) && !hasEnd(name, data)
+	return false
 }
 
 // Close closes the stream.
@@ -299,41 +313,71 @@ func fields(event []byte) (name, data []byte, more bool) {
 	return name, data, more
 }
 
-// terminals are the names of events that end an answer.
-var terminals = [...]string{"message_stop", "response.completed", "response.incomplete", "message-end", "stream-end", "done"}
+// terminals are the names of events that end an answer. The first of them stand in the data as well, as its type.
+var terminals = [...]string{
+	"message_stop", "response.completed", "response.incomplete", "message-end",
+	"transcript.text.done", "speech.audio.done", "image_generation.completed", "image_edit.completed",
+	"stream-end", "done",
+}
+
+const terminalTypes = len(terminals) - 2
 
 // isTerminal reports whether an event ends its stream.
 func isTerminal(name, data []byte) bool {
 	if bytes.Equal(bytes.TrimSpace(data), []byte("[DONE]")) {
 		return true
 	}
-	if len(name) == 0 {
-		// Gemini has no event for the end, but names the reason of it in the last one.
-		if _, value, found := bytes.Cut(data, []byte(`"finishReason"`)); found && bytes.Contains(data, []byte(`"candidates"`)) {
-			return !bytes.HasPrefix(bytes.TrimLeft(value, " :"), []byte("null"))
-		}
-	}
 	for _, t := range terminals {
 		if string(name) == t {
 			return true
 		}
 	}
-	if len(name) == 0 || string(name) == "message" {
-		return typeIsTerminal(data)
+	if len(name) > 0 && string(name) != "message" {
+		return false
 	}
-	return false
-}
-
-// typeIsTerminal looks for a terminal event whose name stands in its data alone.
-func typeIsTerminal(data []byte) bool {
-	_, value, _ := bytes.Cut(data, []byte(`"type"`))
-	value = bytes.TrimLeft(value, " :")
-	for _, t := range terminals[:4] {
-		if bytes.HasPrefix(value, []byte(`"`+t+`"`)) {
+	value := typeOf(data)
+	for _, t := range terminals[:terminalTypes] {
+		if n := len(t); len(value) > n && string(value[:n]) == t && value[n] == '"' {
 			return true
 		}
 	}
 	return false
+}
+
+// typeOf returns data from the value of its first type on, without the quotation mark; nil if there is none.
+func typeOf(data []byte) []byte {
+	_, value, _ := bytes.Cut(data, []byte(`"type"`))
+	value, _ = bytes.CutPrefix(bytes.TrimLeft(value, " :"), []byte(`"`))
+	return value
+}
+
+// namesReason reports whether a chunk says why the answer ends: Gemini has no event for the end, and some that speak the chat form send no [DONE].
+func namesReason(data []byte) bool {
+	for _, r := range [...]struct{ of, reason string }{{`"choices"`, `"finish_reason"`}, {`"candidates"`, `"finishReason"`}} {
+		_, value, found := bytes.Cut(data, []byte(r.reason))
+		value = bytes.TrimLeft(value, " :")
+		if found && len(value) > 1 && value[0] == '"' && value[1] != '"' && hasName(data, r.of) {
+			return true
+		}
+	}
+	return false
+}
+
+// families are how the names begin of events whose streams have a terminal event.
+var families = [...]string{
+	"message_start", "message_delta", "content_block_", "response.", "message-start", "content-start", "content-delta",
+	"transcript.text.", "speech.audio.", "image_generation.", "image_edit.", "thread.",
+}
+
+// hasEnd reports whether an event is of a form whose streams have a terminal event.
+func hasEnd(name, data []byte) bool {
+	typ := typeOf(data)
+	for _, f := range families {
+		if bytes.HasPrefix(name, []byte(f)) || bytes.HasPrefix(typ, []byte(f)) {
+			return true
+		}
+	}
+	return hasName(data, `"choices"`) || hasName(data, `"candidates"`)
 }
 
 // mayBeError reports whether it is worth reading data as JSON: few events of a stream that is well are.

@@ -19,6 +19,10 @@ import (
 const (
 	chunk = "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"an error, \\\"error\\\": none\"}}]}\n\n"
 	done  = "data: [DONE]\n\n"
+
+	reason      = "data: {\"choices\":[{\"delta\":{},\"finish_reason\": \"stop\"}]}\n\n"
+	emptyReason = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"\"}]}\n\n"
+	textReason  = "data: {\"choices\":[{\"delta\":{\"content\":\"{\\\"choices\\\":[{\\\"finish_reason\\\":\\\"stop\\\"}]}\"},\"finish_reason\":null}]}\n\n"
 )
 
 // eventStream returns what a Transport with StreamErrors makes of a stream.
@@ -53,6 +57,18 @@ func TestStreamErrors(t *testing.T) {
 		{"messages, names in the data alone", "data: {\"type\": \"message_start\"}\n\ndata: {\"type\": \"message_stop\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"responses", "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"error\":null}}\n\nevent: response.completed\ndata: {}\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"gemini", "data: {\"candidates\":[{\"finishReason\":null}]}\n\ndata: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\r\n\r\n", "=", errcodes.ClassUnknown, "", 0},
+		{"gemini, a blocked one", "data: {\"candidates\":[{\"finishReason\":\"SAFETY\"}]}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"chat that ends with a reason", chunk + reason, "=", errcodes.ClassUnknown, "", 0},
+		{"chat that ends with a reason and usage", chunk + reason + "data: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a transcript", "event: transcript.text.delta\ndata: {\"type\":\"transcript.text.delta\",\"delta\":\"a\"}\n\nevent: transcript.text.done\ndata: {\"type\":\"transcript.text.done\",\"text\":\"a\"}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"speech", "data: {\"type\":\"speech.audio.delta\"}\n\ndata: {\"type\":\"speech.audio.done\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"an image", "event: image_generation.partial_image\ndata: {\"type\":\"image_generation.partial_image\"}\n\nevent: image_generation.completed\ndata: {\"type\":\"image_generation.completed\",\"b64_json\":\"" +
+			strings.Repeat("A", 100<<10) + "\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a long answer", "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.completed\",\"text\":\"" + strings.Repeat("x", 100<<10) + "\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"JSON-RPC", "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"message_stop\"}]}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a form of its own", "data: tick\n\ndata: tock\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a long event of a form of its own", long, "=", errcodes.ClassUnknown, "", 0},
 		{"long event", long + done, "=", errcodes.ClassUnknown, "", 0},
 
 		{"chat error", chunk + chatError + done, chunk, errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
@@ -66,6 +82,12 @@ func TestStreamErrors(t *testing.T) {
 		{"responses failed", "event: response.created\ndata: {}\n\nevent: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"Slow.\"}}}\n\n",
 			"event: response.created\ndata: {}\n\n", errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
 
+		{"an error with a reason", chunk + "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n", chunk, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
+		{"an empty reason", chunk + emptyReason, chunk + emptyReason, errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a reason in the text", chunk + textReason, chunk + textReason, errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half a transcript", "event: transcript.text.delta\ndata: {}\n\n", "event: transcript.text.delta\ndata: {}\n\n", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a part of a response", "event: response.output_text.done\ndata: {}\n\n", "event: response.output_text.done\ndata: {}\n\n", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"chat behind a hello", "data: hello\n\n" + chunk, "data: hello\n\n" + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"no end", chunk, chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half an event", chunk + "data: {\"cho", chunk + "data: {\"cho", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"nothing", "", "", errcodes.ClassNetwork, "", MaybeExecuted},

@@ -36,14 +36,15 @@ import (
 //
 // As long as the server asked, else 1 s, 2 s, 4 s, in either case plus up to a tenth (at most 1 s) by chance. If the wait asked for is longer than
 // MaxWait, or ends after the deadline of the request's context, the call ends at once, with
-// the provider's answer, and [Error.RetryAt] says when to come back.
+// the provider's answer, and [Error.RetryAt] says when to come back. A date in Retry-After is measured against the response's Date, as the clocks
+// of the two machines may disagree; without a Date it is ignored.
 //
 // # What the caller gets
 //
 // The last response, untouched but for X-Should-Retry: false in its header, so that a client
 // library on top does not start again; its body is complete. [ErrorOf] gives the judgement behind it, [AttemptsOf] every attempt
-// of a call that had more than one. An error only when no response arrived last, when the caller gave up while waiting, or when a Gate let
-// nothing through; it is an *[Error].
+// of a call that had more than one. An error only when no response arrived last, when the caller gave up while waiting, when a Gate let
+// nothing through, or when BufferBody could not read the request's body; it is an *[Error].
 //
 // Put a Transport inside, not around, what must happen once per attempt, such as signing.
 //
@@ -103,8 +104,9 @@ type Transport struct {
 	ReplayAmbiguous bool
 	// StreamErrors ends the body of a 200 response that is a stream of events (text/event-stream) with an *[Error] where an event reports
 	// an error, in place of that event, and where the stream ends without its terminal event: data: [DONE], message_stop, response.completed or
-	// response.incomplete, message-end, or the finishReason of Gemini. Nothing is sent again. Events are handed out whole; one
-	// of more than 64 KiB passes unseen. A stream with a Content-Encoding is left alone.
+	// response.incomplete, message-end, transcript.text.done and the like, or a chunk with the finish_reason of a choice or the finishReason of Gemini.
+	// A stream of another form may end anywhere, but not before its first event. Nothing is sent again. Events are handed out whole; of one
+	// of more than 64 KiB only the beginning is looked at, for the end of the stream and not for an error. A stream with a Content-Encoding is left alone.
 	StreamErrors bool
 	// Budget bounds the retries of all calls; nil means a [TokenBucket] of this Transport: a fifth of the calls, and 10 at once. [Unlimited]
 	// turns it off.
@@ -130,7 +132,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.BufferBody > 0 && req.GetBody == nil && hasBody(req) {
 		var err error
 		if req, err = buffered(req, t.BufferBody); err != nil {
-			return nil, err
+			return t.unread(req, err)
 		}
 	}
 	var pass Pass
@@ -228,6 +230,26 @@ func (t *Transport) refused(req *http.Request, err error) (*http.Response, error
 	c.done(e)
 	return nil, e
 }
+
+// unread ends a call whose request body could not be read.
+func (t *Transport) unread(req *http.Request, err error) (*http.Response, error) {
+	c := t.call(req)
+	a, v := Attempt{Err: err}, verdict{stop: StopNever}
+	var ended bool
+	if a.Decision, ended, a.Err = byContext(c.ctx, err); !ended {
+		a.Decision = localBody.decision()
+	}
+	a.Decision.Safety = NotSent
+	if c.ctx.Err() != nil {
+		v.stop = StopCanceled
+	}
+	e := c.failed(&a, &v)
+	c.done(e)
+	return nil, e
+}
+
+// localBody is the kind of a request whose body the caller's reader did not give.
+var localBody = netKind{"local: request body", errcodes.ClassUnknown, errcodes.RetryNever, NotSent, "The request's body could not be read: its error says why."}
 
 // refusedBy is what follows from a refusal of the gate.
 func (c *call) refusedBy(err error) verdict {
