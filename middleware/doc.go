@@ -51,7 +51,7 @@
 //	code               the condition, as in handlers; the code on the wire may be spelled otherwise
 //	status             that of the row, also where the answer had begun with another one
 //	outcome            what became of the answer, see Outcome
-//	route              the pattern that the mux chose
+//	route              the pattern that the mux chose; of a mux inside of a Timeout it is not known where that has struck
 //	duration           since the request arrived, a time.Duration: a JSON handler writes it in nanoseconds
 //	undeclared_code    a code that the registry lacks, so that code is internal
 //	param              the field at fault that the handler named

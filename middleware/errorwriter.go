@@ -73,7 +73,7 @@ var errNil = errors.New("middleware: WriteError was called with a nil error")
 //     *errcodes.Error in its tree or not; to tell something, wrap it in an *errcodes.Error of your own.
 //   - Any other error, nil included, is Internal.
 //   - A read of the body that a deadline ended, [http.Server.ReadTimeout] for one, is RequestTimeout.
-//   - If the caller has left, nothing is written and the log says 499.
+//   - If the caller has left, or ClientClosed says so, nothing is written and the log says 499; inside of [ErrorWriter.Wrap] the connection is broken.
 //
 // An answer that has begun is never continued with an error body. If it is an event stream that stands between two events, and its form is known, the error
 // becomes its last event; otherwise the connection is broken when the handler returns ([http.ErrAbortHandler]). A [Stream] knows its form. That of a stream
@@ -102,12 +102,11 @@ func (ew *ErrorWriter) WriteError(w http.ResponseWriter, r *http.Request, err er
 	}
 	f := factsOf(r)
 	v := verdict{reg: ew.registryFor(r), err: err}
-	if callerGone(ctx) {
-		v.slow = endedByDeadline(err) // nobody has seen which read failed
-		v.decide(ctx, !v.slow)
-	} else {
-		v.decide(ctx, false)
+	left := callerGone(ctx)
+	if left && endedByDeadline(err) { // nobody has seen which read failed
+		v.slow, left = true, false
 	}
+	v.decide(ctx, left)
 	rep := report{c: c, facts: f, outcome: Unsent}
 	if !v.gone {
 		rep.outcome, rep.sent = Answered, v.row.Status
@@ -283,8 +282,8 @@ func (x *response) interrupt(v *verdict) Outcome {
 
 // Headers that a handler may have set for the answer that it did not give.
 var staleHeaders = [...]string{
-	"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Range", "Etag", "Expires",
-	"Last-Modified", "Retry-After", "Trailer", "X-Should-Retry",
+	"Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Md5", "Content-Range", "Digest",
+	"Etag", "Expires", "Last-Modified", "Location", "Repr-Digest", "Retry-After", "Trailer", "Transfer-Encoding", "X-Should-Retry",
 }
 
 var (
@@ -321,7 +320,11 @@ func (ew *ErrorWriter) write(w http.ResponseWriter, h http.Header, c *requestCon
 	defer buf.free()
 	buf.encode(dialect, &body)
 
+	extent := h["Content-Range"]
 	removeStale(h)
+	if v.row.Status == http.StatusRequestedRangeNotSatisfiable && len(extent) == 1 && strings.HasPrefix(extent[0], "bytes */") {
+		h["Content-Range"] = extent // how long what was asked for is (RFC 9110 section 15.5.17)
+	}
 	c.announce(h, ew.RequestIDs.Short || isAnthropic(v.reg))
 	h["Content-Type"] = contentType(dialect)
 	h["Content-Length"] = number(len(buf.b))

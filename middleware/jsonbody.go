@@ -113,7 +113,7 @@ func (f *JSONField) sentence() string {
 // RequireJSON returns a middleware that lets a request pass when its body is what rules say. In this order, it answers
 //
 //   - BodyTooLarge for more than rules.Limit bytes, declared or not; RequestTimeout if the body stops coming;
-//   - UnsupportedMediaType unless the one Content-Type is application/json or ends in +json, with no other charset than utf-8, and there
+//   - UnsupportedMediaType unless the one Content-Type is application/json or application/...+json, with no other charset than utf-8, and there
 //     is no Content-Encoding;
 //   - InvalidJSON unless the body is one JSON object in the sense of RFC 8259, in valid UTF-8 and without a byte order mark, with
 //     the line, the column and the byte where it goes wrong, and what could have stood there, but none of its bytes;

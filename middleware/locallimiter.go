@@ -14,7 +14,8 @@ type Quota struct {
 	Requests int
 	// Per is the period; 0 or less means a minute.
 	Per time.Duration
-	// Burst is how many may be sent at once after a pause; 0 or less means Requests.
+	// Burst is how many may be sent at once after a pause; 0 or less means Requests. Where it is the larger of the two, it is what
+	// X-RateLimit-Limit says, so that no more remains than there is.
 	Burst int
 }
 
@@ -104,7 +105,7 @@ func (quota Quota) take(now, full int64) (RateState, int64) {
 		burst = math.MaxInt64 / 4 / every
 	}
 	full = max(full, now)
-	state := RateState{Limit: quota.Requests}
+	state := RateState{Limit: max(quota.Requests, quota.Burst)}
 	if early := full + every - now - every*burst; early > 0 {
 		state.Refused, state.RetryAfter = true, time.Duration(early)
 		return state, full

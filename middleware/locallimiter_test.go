@@ -46,6 +46,14 @@ func TestLocalLimiter(t *testing.T) {
 	})
 }
 
+// No more remains than there is.
+func TestLocalLimiterWithALargeBurst(t *testing.T) {
+	l := &LocalLimiter{Quota: Quota{Requests: 10, Burst: 20}}
+	state := take(t, l, "a")
+	require.Equal(t, 20, state.Limit)
+	require.Equal(t, 19, state.Remaining)
+}
+
 func TestLocalLimiterQuotas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		quotas := map[string]Quota{

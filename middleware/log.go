@@ -211,11 +211,32 @@ func (v *verdict) param() string {
 // logMisuse records a mistake of a handler that costs the caller nothing. It names where the handler made it.
 func (ew *ErrorWriter) logMisuse(x *response, msg string, status int) {
 	attrs := []slog.Attr{slog.String(attrRequestID, x.ctx.id[0]), slog.Int("status", status)}
-	const skip = 3 // this function, WriteHeader, and one to name the caller
-	if _, file, line, ok := runtime.Caller(skip - 1); ok {
-		attrs = append(attrs, slog.String("caller", fmt.Sprintf("%s:%d", file, line)))
+	if caller := callerOutside(); caller != "" {
+		attrs = append(attrs, slog.String("caller", caller))
 	}
 	ew.record(&x.ctx, slog.LevelWarn, msg, attrs...)
+}
+
+// callerOutside returns where the nearest caller stands that belongs neither to this package nor to net/http, "" for none.
+func callerOutside() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	own := ""
+	for {
+		frame, more := frames.Next()
+		name := frame.Function[:strings.LastIndexByte(frame.Function, '/')+1]
+		rest, _, _ := strings.Cut(frame.Function[len(name):], ".")
+		name += rest
+		if own == "" {
+			own = name
+		}
+		if name != own && name != "net/http" {
+			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
 }
 
 const attrRequestID = "request_id"

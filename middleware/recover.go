@@ -28,6 +28,9 @@ import (
 //   - The writer that next sees keeps Flush, Hijack where the server has it, ReadFrom, and everything that [http.ResponseController]
 //     reaches by Unwrap. Server push is not kept.
 //
+// A caller who leaves cancels the context of the request without a reason. So a server that cancels its requests to shut down gives one, with a BaseContext of
+// [context.WithCancelCause]: without it those requests look like callers who left, and nobody is answered.
+//
 // Put it around the whole server. Around a part of a server that is already wrapped, it makes that part speak
 // with its own ErrorWriter, under the same request id.
 func (ew *ErrorWriter) Wrap(next http.Handler) http.Handler {

@@ -69,6 +69,7 @@ type response struct {
 // text is an error in plain text, which is replaced.
 type text struct {
 	declared bool // by its Content-Type
+	worded   bool // something else than white space has passed
 	begin    []byte
 }
 
@@ -162,7 +163,7 @@ func (x *response) writeHeader(status int) bool {
 	case status >= 100 && status < 200 && status != http.StatusSwitchingProtocols:
 		x.publish()
 		x.base.WriteHeader(status)
-	case status >= http.StatusBadRequest && status <= 599 && x.shapeable():
+	case status >= http.StatusBadRequest && status <= 599 && !x.relaying && x.shapeable():
 		x.held = int32(status)
 	default:
 		x.commit(status)
@@ -319,11 +320,17 @@ func (x *response) write(p []byte) (int, error) {
 // swallow reports whether p belongs to a text that is replaced when the handler is done. An error whose type is not
 // declared and that begins like JSON is the handler's own.
 func (x *response) swallow(p []byte) bool {
-	if !x.text.declared && len(x.text.begin) == 0 {
-		if rest := bytes.TrimLeft(p, " \t\r\n"); len(rest) > 0 && (rest[0] == '{' || rest[0] == '[') {
+	if !x.text.declared && !x.text.worded {
+		rest := bytes.TrimLeft(p, " \t\r\n")
+		if len(rest) > 0 && (rest[0] == '{' || rest[0] == '[') {
 			x.commit(int(x.held))
+			if blank := x.text.begin; len(blank) > 0 {
+				n, _ := x.base.Write(blank) //nolint:gosec // It is white space. An error comes again with the next write.
+				x.wrote(blank[:max(0, min(n, len(blank)))])
+			}
 			return false
 		}
+		x.text.worded = len(rest) > 0 || len(x.text.begin)+len(p) > maxText
 	}
 	x.text.begin = append(x.text.begin, p[:min(len(p), maxText-len(x.text.begin))]...)
 	return true

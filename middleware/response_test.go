@@ -4,6 +4,7 @@ package middleware_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -113,6 +114,12 @@ func TestSecondWriteHeaderIsIgnoredAndReported(t *testing.T) {
 	require.Equal(t, "WARN", all[0]["level"])
 	require.Equal(t, "418", all[0]["status"])
 	require.Contains(t, all[0]["caller"], "response_test.go")
+	logs.clear()
+	ew.Timeout(middleware.Timeout{Total: time.Hour})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		http.Error(w, "x", http.StatusTeapot)
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Contains(t, logs.all()[0]["caller"], "response_test.go")
 	require.Equal(t, w.Header().Get("X-Request-Id"), all[0]["request_id"])
 }
 
@@ -141,6 +148,25 @@ func TestShaping(t *testing.T) {
 			_, _ = io.WriteString(w, " \n{\"own\":1}")
 			_, _ = io.WriteString(w, "\n")
 		}, 404, false, " \n{\"own\":1}\n"},
+		{"undeclared JSON, after white space", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			_, _ = io.WriteString(w, "\n")
+			_, _ = io.WriteString(w, " \t")
+			_, _ = io.WriteString(w, "{\"own\":1}")
+		}, 404, false, "\n \t{\"own\":1}"},
+		{"undeclared text, after white space", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			for _, s := range []string{"\n", "secret", "{}"} {
+				_, _ = io.WriteString(w, s)
+			}
+		}, 404, true, ""},
+		{"undeclared JSON, after too much white space", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			for range 600 {
+				_, _ = io.WriteString(w, " ")
+			}
+			_, _ = io.WriteString(w, `{"secret":1}`)
+		}, 404, true, ""},
 		{"undeclared JSON, copied", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(404)
 			_, _ = io.Copy(w, strings.NewReader(`[1]`))
@@ -261,6 +287,93 @@ func TestShapingKeepsTheWait(t *testing.T) {
 		return &errcodes.Error{Code: errcodes.RateLimited}
 	}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
+}
+
+// An error is not the answer that the handler had in mind.
+func TestStaleHeaders(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	for _, limits := range []middleware.Timeout{{}, {Total: time.Hour}} {
+		srv := serve(t, ew.Timeout(limits)(ew.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+			for _, k := range []string{"Location", "Content-MD5", "Content-Digest", "Repr-Digest", "Digest", "ETag", "Content-Range", "Retry-After"} {
+				w.Header().Set(k, "stale")
+			}
+			w.Header().Set("Transfer-Encoding", "chunked")
+			w.Header().Set("Link", "</a>; rel=next")
+			return &errcodes.Error{Code: errcodes.NotFound}
+		})), false)
+		res, body := do(t, srv, http.MethodGet, "/", "")
+		require.Equal(t, 404, res.StatusCode)
+		require.Equal(t, int64(len(body)), res.ContentLength)
+		require.Empty(t, res.TransferEncoding)
+		require.Equal(t, "</a>; rel=next", res.Header.Get("Link"))
+		for k, values := range res.Header {
+			require.NotContains(t, values, "stale", k)
+		}
+	}
+}
+
+// Who asks for too much of a file learns how long it is.
+func TestRangeNotSatisfiable(t *testing.T) {
+	ew := quiet(errcodes.OpenAI())
+	srv := serve(t, ew.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "a.txt", time.Time{}, strings.NewReader("0123456789"))
+	})), false)
+	res, body := do(t, srv, http.MethodGet, "/", "", "Range", "bytes=100-")
+	require.Equal(t, 416, res.StatusCode)
+	require.Equal(t, "bytes */10", res.Header.Get("Content-Range"))
+	require.Contains(t, body, `{"error":`)
+	res, body = do(t, srv, http.MethodGet, "/", "", "Range", "bytes=1-3")
+	require.Equal(t, 206, res.StatusCode)
+	require.Equal(t, "123", body)
+}
+
+// textDialect is a dialect of somebody else, whose errors are text.
+type textDialect struct{ errcodes.OpenAIDialect }
+
+func (textDialect) ContentType() string { return "text/plain" }
+func (textDialect) Append(dst []byte, b errcodes.Body) []byte {
+	return append(append(dst, "refused: "...), b.Message...)
+}
+
+func TestAnErrorInTextIsNotShapedTwice(t *testing.T) {
+	reg, err := errcodes.New("text", textDialect{})
+	require.NoError(t, err)
+	logs := newRecords()
+	ew := &middleware.ErrorWriter{Registry: reg, Logger: slog.New(logs)}
+	for _, between := range []func(http.ResponseWriter) http.ResponseWriter{
+		func(w http.ResponseWriter) http.ResponseWriter { return w },
+		func(w http.ResponseWriter) http.ResponseWriter { return counted{w} },
+	} {
+		logs.clear()
+		w := httptest.NewRecorder()
+		ew.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ew.WriteError(between(w), r, &errcodes.Error{Code: errcodes.RunNotFound, Message: "There is no such run."})
+		})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		require.Equal(t, "refused: There is no such run.", w.Body.String())
+		require.Len(t, logs.all(), 1)
+	}
+}
+
+// ClientClosed is logged and never written, also to a caller who is still there.
+func TestClientClosedIsNeverWritten(t *testing.T) {
+	for _, reg := range registries() {
+		logs := newRecords()
+		ew := &middleware.ErrorWriter{Registry: reg, Logger: slog.New(logs)}
+		srv := serve(t, ew.Handler(func(http.ResponseWriter, *http.Request) error {
+			return fmt.Errorf("write: %w", &errcodes.Error{Code: errcodes.ClientClosed})
+		}), false)
+		conn := dial(t, srv)
+		_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		got, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Empty(t, got)
+		record := logs.next(t)[0]
+		require.Equal(t, "499", record["status"])
+		require.Equal(t, "unsent", record["outcome"])
+		require.Contains(t, record["cause"], "write")
+		require.Equal(t, "INFO", record["level"])
+	}
 }
 
 func TestMuxRedirectsAndRoutesPass(t *testing.T) {

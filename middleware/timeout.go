@@ -217,7 +217,11 @@ func (g *guest) run(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		if left && value != http.ErrAbortHandler { //nolint:errorlint // net/http compares like this.
 			c := g.c
 			v := verdict{reg: c.registry, row: lookup(c.registry, errcodes.Internal), panicked: value, stack: stack}
-			c.x.refuse(c.ew, nil, c.facts, &v)
+			f := c.facts
+			if f.route == "" {
+				f.route = r.Pattern // the guest alone may look there
+			}
+			c.x.refuse(c.ew, nil, f, &v)
 		}
 	}()
 	next.ServeHTTP(w, r)

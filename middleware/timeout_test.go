@@ -239,6 +239,23 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// A panic that comes too late for the answer is logged with the route of the mux inside.
+func TestTimeoutOfHandlerThatPanicsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logs := newRecords()
+		ew := &middleware.ErrorWriter{Registry: errcodes.OpenAI(), Logger: slog.New(logs)}
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /runs/{id}", func(http.ResponseWriter, *http.Request) {
+			pause(time.Minute)
+			panic("late")
+		})
+		ew.Timeout(middleware.Timeout{FirstByte: time.Second})(mux).ServeHTTP(newSafeRecorder(), httptest.NewRequest(http.MethodGet, "/runs/7", nil))
+		pause(time.Hour)
+		require.Len(t, logs.all(), 2)
+		require.Equal(t, "GET /runs/{id}", logs.all()[1]["route"])
+	})
+}
+
 // A handler that ends its goroutine has not finished its answer.
 func TestTimeoutOfHandlerThatExits(t *testing.T) {
 	for _, begin := range []string{"", "half"} {

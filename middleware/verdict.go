@@ -50,6 +50,7 @@ func (v *verdict) decide(ctx context.Context, gone bool) {
 		v.undeclared, v.public = found.code, nil
 		v.row = lookup(v.reg, errcodes.Internal)
 	}
+	v.gone = v.row.Code == errcodes.ClientClosed // so the handler says, and may know it first: a write has failed
 }
 
 // finding is what stands behind an error.
