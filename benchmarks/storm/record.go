@@ -145,6 +145,12 @@ var views = []view{
 		{"B5: attempts a call in it", "B5", "attempts a call in the outage", 2}, {"B5: failed %", "B5", "failed %", 2},
 		{"PB: attempts a call in it", "PB", "attempts a call in the outage", 2}, {"PB: peak after", "PB", "peak after", 0},
 	}},
+	{"tenants", []viewColumn{
+		{"T: attempts a call", "T", "attempts a call", 2}, {"T: goodput", "T", "goodput", 1},
+		{"TP: attempts a call", "TP", "attempts a call", 2}, {"TP: goodput", "TP", "goodput", 1},
+		{"TB: attempts a call in it", "TB", "attempts a call in the outage", 2}, {"TB: peak after", "TB", "peak after", 0},
+		{"TB: failed %", "TB", "failed %", 2}, {"TB: p99 s", "TB", "p99 s", 2},
+	}},
 	{"chance", []viewColumn{
 		{"C: failed %", "C", "failed %", 2}, {"C: attempts a call", "C", "attempts a call", 2},
 		{"C+: failed %", "C+", "failed %", 2}, {"C+: attempts a call", "C+", "attempts a call", 2},

@@ -186,7 +186,7 @@ func TestSweepIsOfTheChosenConstants(t *testing.T) {
 			names = append(names, s.constant)
 		}
 	}
-	require.Equal(t, []string{"increase", "decrease", "convex", "floor", "window", "measure", "doubling", "increase x decrease"}, names)
+	require.Equal(t, []string{"increase", "decrease", "convex", "floor", "window", "measure", "doubling", "relax", "increase x decrease"}, names)
 	for _, name := range names {
 		require.Equal(t, 1, chosenOnes[name], name)
 	}
