@@ -63,6 +63,9 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	if e.group == on429 && e.is(errcodes.ClassQuotaExhausted) && p.renewsSoon() {
 		return judgement{class: errcodes.ClassRateLimited, rule: "text: " + proseRules[e.text].name + ", renewed soon"}
 	}
+	if j, ok := f.byQuotedError(&e); ok {
+		return j
+	}
 	if j, ok := byText(d, &e); ok {
 		return j
 	}
@@ -190,6 +193,19 @@ func byText(d *Decision, e *evidence) (judgement, bool) {
 
 // maxNameInWords is the length of a message up to which it may be the name of an error.
 const maxNameInWords = 32
+
+// byQuotedError judges a failure that only hands on what the server behind it found wrong with the request: by the kind of error that it quotes.
+func (f *facts) byQuotedError(e *evidence) (judgement, bool) {
+	if e.text >= 0 || e.group&(on429|on500|on503) == 0 || e.known != nil && e.known.class != errcodes.ClassInvalidRequest && e.known.class != errcodes.ClassServerError {
+		return judgement{}, false
+	}
+	for _, w := range f.words[:f.nested] {
+		if k := lookupWord(w); k != nil && k.class == errcodes.ClassInvalidRequest {
+			return judgement{class: k.class, rule: "quoted: " + k.stem}, true
+		}
+	}
+	return judgement{}, false
+}
 
 // byNames reads the machine words as prose, where nothing else says more than the status: channel_not_found is a sentence.
 func (f *facts) byNames(e *evidence) (judgement, bool) {

@@ -199,7 +199,7 @@ var proseRules = [...]proseRule{
 		phrases: []string{
 			"invalid|incorrect|missing|expired|bad|wrong|unknown|unrecognized|malformed|revoked|disabled|no|empty ~ api|access|subscription|secret|account key|keys|token|tokens",
 			"api|access|subscription|secret key|keys|token ~~ invalid|incorrect|missing|expired|wrong|unknown|revoked|disabled|deleted|deactivated|blocked|required|malformed|mismatch", "api key ~ not ~ valid|found|exist|recognized|supported|correct|provided",
-			"api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|malformed|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
+			"api_key|api_token ~ not|never ~ set|configured|defined|given|provided", "api key ~~ not ~ set|configured|defined", "api keys ~ not supported", "invalid|incorrect|missing|expired|wrong|unknown|no ~ api_key|apikey|access_token|x_api_key", "invalid|incorrect|expired|missing|bad|wrong|malformed|no ~ credential|credentials|authorization|authentication", "invalid|incorrect|expired|missing|bad|wrong|no request|hmac|webhook|token|api|jwt signature", "credentials ~ not|invalid|expired|required|missing",
 			"authentication ~ failed|fails|failure|required|missing|invalid|expired", "authentication error", "not authenticated", "unauthenticated", "could not authenticate|validate credentials",
 			"this|your|the|provided key ~ revoked|expired|disabled|deactivated", "incorrect|wrong|revoked|expired|disabled key", "parse|decode|read|validate|verify ~ authentication|access|auth|bearer|api|id token|key",
 			"not contain|include|have|carry|provide ~ valid token|key|jwt|credential|credentials", "oauth|bearer|security|auth|session|login|jwt|identity|refresh token ~~ invalid|expired|missing|required|revoked|not|wrong|malformed", "invalid|expired|missing|bad|wrong|malformed oauth|bearer|security|auth|session|jwt|identity|refresh token",
@@ -331,7 +331,7 @@ var proseRules = [...]proseRule{
 		name: "rate", class: errcodes.ClassRateLimited, on: on2xx | on400 | on403 | on409 | on429 | onServer,
 		phrases: []string{
 			"rate limit|limits|limited|limiting ~~ exceeded|reached|hit|error|violated|triggered", "hourly|minute|second|rpm|tpm|qps|rps limit|limits", "rate limited|exceeded", "exceed*|reached|hit|over|surpassed|tripped ~ rate limit|limits", "ratelimited", "ratelimit ~ exceeded|reached",
-			"too many visits|hits|accesses|invocations|transactions|commands|updates|posts|retries|tries|downloads|uploads|lookups|actions", "too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries ~~ reached|exceeded", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
+			"too many visits|hits|accesses|invocations|transactions|commands|updates|posts|retries|tries|downloads|uploads|lookups|actions", "too many requests|calls|concurrent|simultaneous|parallel|connections|attempts|queries|api|messages|operations", "request|requests|call|calls|query|queries limit ~ exceeded|reached|hit", "limit exceeded for|on requests", "throttled|throttling|throttle", "slow down", "sending ~ too ~ fast|quickly|often|frequently", "request|requests|requested|requesting|calling|querying|posting|is|are|be too ~ fast|quickly|often|frequently|frequent", "ip banned|blocked until", "number of ~ requests|calls|queries|attempts|tries ~~ reached|exceeded", "limit of ~ attempts|requests|calls|tries ~ exceeded|reached", "allowed|permitted|maximum|max rate ~~ exceeded|reached",
 			"secondary rate", "over qps|rps|rate", "abuse detection", "concurren*|simultaneous ~ limit ~ reached|exceeded", "maximum|max ~ concurren*|simultaneous ~ reached|exceeded", "concurren* ~ exceed*", "quota|quotas ~~ exceeded|reached", "exceed* ~ quota", "maximum ~ requests|queries ~ per", "flood control",
 			"exceed*|above|over|beyond ~~ requests|calls|queries|messages ~ per|a|each second|minute|hour|sec|min", "exceed* ~ number of ~ requests|calls|queries|messages", "more|many requests|calls|queries|messages ~ than|in|within|per", "faster than ~ allowed|permitted|allow|permit",
 			"calm down", "ease off|up", "back off", "reduce|lower|decrease ~ request|call|calling|sending|query rate|frequency", "reduce|lower|decrease ~ rate|frequency|number of ~ requests|calls|queries",
@@ -377,7 +377,7 @@ var proseRules = [...]proseRule{
 		name: "in progress", class: errcodes.ClassConflict, on: on409, retry: errcodes.RetryBackoff,
 		phrases: []string{
 			"in progress", "in flight", "running|pending|active|conflicting operation|operations|job|jobs|task|tasks", "busy", "being ~ processed|created|updated|deleted|modified|provisioned", "still|currently|already processing|running|being|pending|executing|performing|performed|executed|processed", "another|concurrent|previous|other ~ request|operation|transaction|run|update|deployment|job|build|import|task ~ progress|running|active|processing|pending|same|lock|locked", "wait until|till|for ~~ finish|finishes|finished|complete|completes|completed|done",
-			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
+			"not ~ finished|completed|done ~ yet", "try again ~ later|shortly|soon|moment", "retry ~ later|shortly|soon", "retry|again|back ~ in a few|couple", "locked by", "temporarily locked", "lock ~ timeout|held|acquired",
 		},
 	},
 	{
@@ -527,6 +527,9 @@ func (p *prose) stop(soft bool) {
 func (p *prose) end(start int) {
 	if isDigit(p.buf[start]) {
 		p.numbers++
+	}
+	if w := p.buf[start:]; len(w) > len("_api_key") && strings.HasSuffix(string(w), "_api_key") {
+		start = len(p.buf) - len("api_key") // of whichever provider: ACME_API_KEY
 	}
 	p.words = append(p.words, span{int16(start), int16(len(p.buf))})
 	if p.buf[start] == '$' {

@@ -39,6 +39,7 @@ type facts struct {
 
 	words     [maxWords]string // machine words, innermost first
 	nwords    int
+	nested    int                  // as many of them are of an error that the message quotes
 	sentences [maxSentences]string // prose, innermost first
 	nsent     int
 
@@ -339,6 +340,7 @@ func (f *facts) readNested(s string) {
 		if d, ok := readJSON(s, at, buf); ok && len(d.nodes) > 1 {
 			if showsError(&d, 0) || hasMessage(&d, 0) {
 				f.readDoc(&d)
+				f.nested = f.nwords
 				return
 			}
 		}

@@ -61,7 +61,7 @@ var limitWords = [...]struct {
 	{saysCalendar, "month week day year cycle months weeks years"},
 	{saysWindow, "hour hours 24h minutes mins minute min days"},
 	{saysMinute, "second minute hour min sec rpm tpm rps qps hourly"},
-	{saysAmount, "limit quota"},
+	{saysAmount, "limit quota tpm_limit rpm_limit tpd_limit rpd_limit request_limit token_limit"},
 	{saysAsked, "requested"},
 }
 
