@@ -16,7 +16,9 @@ const (
 	// leastWait is how far apart two refusals of one call are at least, where the server states no wait.
 	leastWait = 500 * time.Millisecond
 	// sparePoll is how often a scope asks again.
-	sparePoll = 500 * time.Millisecond
+	sparePoll = 250 * time.Millisecond
+	// spareStep is by how much a second their rate grows in a second.
+	spareStep = 0.5
 	// longestSpare bounds the time between two parked retries of minor scopes while nothing is served.
 	longestSpare = 4 * time.Second
 )
@@ -41,7 +43,7 @@ func (t *tally) add(now time.Time) float64 {
 }
 
 // spare is what all scopes of a Gate share: the rate of the parked retries of minor ones. It is one a second at first, and half of it after each second with a
-// refusal; each second without one in which something was served adds one a second.
+// refusal; each second without one in which something was served adds half a one.
 type spare struct {
 	mu       sync.Mutex
 	refusals tally
@@ -69,7 +71,7 @@ func (s *spare) served(now time.Time) {
 	defer s.mu.Unlock()
 	s.fill(now)
 	if now.Sub(s.changed) >= time.Second {
-		s.rate, s.changed = s.rate+1, now
+		s.rate, s.changed = s.rate+spareStep, now
 	}
 }
 
@@ -91,7 +93,7 @@ func (s *spare) fill(now time.Time) {
 	case s.rate == 0:
 		s.rate, s.tokens, s.at = 1, 1, now
 	case past > 0:
-		s.tokens = min(s.tokens+past*s.rate, max(s.rate*sparePoll.Seconds(), 1))
+		s.tokens = min(s.tokens+past*s.rate, 1+s.rate*sparePoll.Seconds())
 		s.at = now
 	}
 }

@@ -124,22 +124,31 @@ func TestSpare(t *testing.T) {
 		s.refused(at(1 + float64(i)/10))
 	}
 	drain(10)
+	s.tokens = 0
 	require.Equal(t, 0, drain(13.9), "one in four seconds, and no less")
 	require.Equal(t, 1, drain(14))
 
 	s.served(at(14))
 	s.served(at(14.5)) // one step a second
-	require.Equal(t, 1, drain(14.9))
-	require.Equal(t, 0, drain(14.9))
+	require.Equal(t, 0, drain(15.3))
+	require.Equal(t, 1, drain(15.4), "three in four seconds")
 	for i := range 10 {
-		s.served(at(15 + float64(i)))
+		s.served(at(16 + float64(i)))
 	}
-	drain(25)
-	require.Equal(t, 5, drain(35), "11.25 a second, and no more than a scope asks for at once")
+	inTwoSeconds := func(from float64) int {
+		n := 0
+		for i := range 8 {
+			n += drain(from + 0.25*float64(i+1))
+		}
+		return n
+	}
+	drain(30)
+	require.InDelta(t, 11.5, inTwoSeconds(30), 1, "5.75 a second")
+	require.Equal(t, 2, drain(60), "and hardly more at once than in the time until a scope asks again")
 	for range 5 {
-		s.refused(at(35))
+		s.refused(at(60))
 	}
-	require.Equal(t, 2, drain(45), "half, whoever was refused in that second")
+	require.InDelta(t, 5.75, inTwoSeconds(60), 1, "half, whoever was refused in that second")
 }
 
 func TestTally(t *testing.T) {
