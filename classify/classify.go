@@ -155,11 +155,11 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 		if d.WaitFrom == SourceNone {
 			f.resetIfLimit(d)
 		}
-		if len(regs) > 1 && by == errcodes.MatchedStatus {
-			f.takeCaution(d, &j, regs)
-		}
 		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.WaitFrom != SourceNone {
 			d.Retry = errcodes.RetryBackoff
+		}
+		if len(regs) > 1 && by == errcodes.MatchedStatus {
+			f.takeCaution(d, &j, regs)
 		}
 		d.Advice = adviceFor(d.Class, d.Retry)
 	}
@@ -367,7 +367,7 @@ func attemptsFor(r errcodes.Retry) int {
 	}
 }
 
-// Err judges a transport error by its kind, and not by its text but for the refusal of a proxy, of which net/http hands on nothing else. An [Error] of a Transport further
+// Err judges a transport error by its kind, never by its text. An [Error] of a Transport further
 // down keeps its decision. A nil error gives the zero Decision.
 func (c *Classifier) Err(err error) Decision {
 	if err == nil {

@@ -147,7 +147,7 @@ type Pacer struct {
 	// 60 s. These go first.
 	MaxRetryWait time.Duration
 	// Park is how long a call waits through an outage, counted from its beginning or its first failure; 0 means
-	// not at all: while the server is down, calls are refused or fail at once. One caller a second is let through to
+	// not at all: while the server is down, calls are refused or fail at once. One caller a second, and fewer where a caller is alone in its scope, is let through to
 	// see. An outage is a 503 with Retry-After, or five failures in a row, time-outs and broken connections among them. Give the calls a deadline of their own, and QueueSize room for all of them.
 	Park time.Duration
 	// MaxScopes is how many scopes are remembered; 0 means 1,000.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -726,4 +727,45 @@ func TestPacerMemory(t *testing.T) {
 		close(base.leave)
 		<-time.After(3 * time.Hour) // until the scope is forgotten
 	})
+}
+
+// A request that takes too long is no outage, even if every one of them does: with Park too it is sent no more often than MaxAttempts says, and the call ends.
+func TestPacerParksNoSlowRequests(t *testing.T) {
+	for name, hang := range map[string]bool{"a gateway that gives up": false, "no answer in time": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				sent := make(map[string]int)
+				base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+					mu.Lock()
+					sent[req.Header.Get("X-Call")]++
+					mu.Unlock()
+					if hang {
+						<-req.Context().Done()
+						return nil, context.Cause(req.Context())
+					}
+					<-time.After(5 * time.Second)
+					return &http.Response{StatusCode: 504, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+				})
+				tr := &Transport{Base: base, AttemptTimeout: 10 * time.Second, IdempotencyKeys: true, Gate: &Pacer{Park: 10 * time.Minute}, Budget: Unlimited{}}
+				start := time.Now()
+				var wg sync.WaitGroup
+				for i := range 6 {
+					wg.Go(func() {
+						req := post(t, t.Context(), "{}")
+						req.Header.Set("X-Call", strconv.Itoa(i))
+						if resp, err := tr.RoundTrip(req); err == nil {
+							resp.Body.Close()
+						}
+					})
+				}
+				wg.Wait()
+				require.LessOrEqual(t, time.Since(start), 11*time.Minute)
+				for _, n := range sent {
+					require.LessOrEqual(t, n, 4)
+				}
+				<-time.After(time.Hour)
+			})
+		})
+	}
 }

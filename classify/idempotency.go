@@ -2,9 +2,12 @@ package classify
 
 import (
 	"crypto/rand"
+	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 )
 
 // replayable reports whether the request may be executed twice: RFC 9110 section 9.2.2, or a key.
@@ -37,8 +40,8 @@ func keyed(req *http.Request) *http.Request {
 
 // once returns req, or a copy of it that net/http does not send a second time on its own after it may have been executed. It would, on a
 // connection of HTTP/1 that turns out to be dead, for every request with an Idempotency-Key that has no body or one that it can read again:
-// nobody would count that attempt, or wait before it. The retry is for the caller of RoundTrip to make. What was provably not processed, such as a
-// stream of HTTP/2 behind a GOAWAY, it may go on to send again: for that the body stays one that can be read again.
+// nobody would count that attempt, or wait before it. The retry is for the caller of RoundTrip to make. What it takes for not processed, such as a
+// stream of HTTP/2 behind a GOAWAY, it may go on to send again, once: for that the body stays one that can be read again.
 func once(req *http.Request) *http.Request {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -61,8 +64,23 @@ func once(req *http.Request) *http.Request {
 		}
 		out.Header[n.lower] = v
 	}
+	if get := out.GetBody; get != nil {
+		// Over HTTP/2 net/http takes PROTOCOL_ERROR for a refusal too, which may come behind the work, and sends as often as it is met.
+		var asked atomic.Int32
+		out.GetBody = func() (io.ReadCloser, error) {
+			if asked.Add(1) > perResend {
+				return nil, errResent
+			}
+			return get()
+		}
+	}
 	return out
 }
+
+// perResend is how often net/http asks for the body to send a request once more over a new connection: for the stream, and for the connection.
+const perResend = 2
+
+var errResent = errors.New("classify: net/http has sent the request again once, and is to leave it at that")
 
 // keyNames are the headers by which net/http knows a request with a key, and what it does not know them by.
 var keyNames = [...]struct{ canonical, lower string }{{"Idempotency-Key", "idempotency-key"}, {"X-Idempotency-Key", "x-idempotency-key"}}

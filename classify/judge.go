@@ -63,6 +63,9 @@ func (f *facts) reason(d *Decision, p *prose) judgement {
 	if e.group == on429 && e.is(errcodes.ClassQuotaExhausted) && p.renewsSoon() {
 		return judgement{class: errcodes.ClassRateLimited, rule: "text: " + proseRules[e.text].name + ", renewed soon"}
 	}
+	if f.puzzling && e.text < 0 && e.group&(on400|on403|on429) != 0 && d.Wait == 0 {
+		return judgement{class: errcodes.ClassPermission, rule: rulePuzzle}
+	}
 	if j, ok := f.byQuotedError(&e); ok {
 		return j
 	}

@@ -62,6 +62,9 @@ func (l *loop) next(a *Attempt, received time.Time, m means, pace Pace) verdict 
 	if d.Wait > 0 {
 		v.retryAt = received.Add(d.Wait)
 	}
+	if pace == Parked && (d.Safety == MaybeExecuted || d.Class == errcodes.ClassTimeout) {
+		pace = Paced // it may be this request that takes too long, and not an outage
+	}
 	if v.stop = l.refusal(a, m, pace); v.stop != StopNone {
 		return v
 	}

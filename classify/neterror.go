@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"reflect"
 	"syscall"
 
@@ -81,7 +80,7 @@ var (
 	netUnknown  = netKind{"transport: other", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceReply}
 )
 
-// kindOf finds the kind of a transport error by type. The one text that counts is a proxy's, of whose refusal net/http hands on nothing else.
+// kindOf finds the kind of a transport error by type, never by text.
 func kindOf(err error) netKind {
 	var (
 		dns    *net.DNSError
@@ -137,12 +136,6 @@ func kindOf(err error) netKind {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return netEOF
 	}
-	switch status := proxyStatus(err); {
-	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
-		return netProxyOut
-	case status != 0:
-		return netProxyNo
-	}
 	return netUnknown
 }
 
@@ -155,22 +148,23 @@ func isHandshakeTimeout(err error) bool {
 // plainText is the type of an error that is nothing but its text.
 var plainText = reflect.TypeOf(errors.New(""))
 
-// proxyStatus returns the status with which a proxy answered CONNECT, 0 if err is of something else. net/http makes an error of its text alone, and
-// the text of a status is no error that anybody else would return as such.
-func proxyStatus(err error) int {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
-	if reflect.TypeOf(err) != plainText {
-		return 0
+// proxyKind returns the kind of err if it is what an [http.Transport] makes of a proxy that answered CONNECT with a status: an error of its text alone. Others return such
+// errors as well, for an answer to the request itself, so it counts only where it comes from an http.Transport, for a request that may need a CONNECT.
+func proxyKind(base http.RoundTripper, req *http.Request, err error) (netKind, bool) {
+	if _, ok := base.(*http.Transport); !ok || req.URL == nil || req.URL.Scheme != "https" || reflect.TypeOf(err) != plainText {
+		return netKind{}, false
 	}
 	text := err.Error()
 	for status := http.StatusMultipleChoices; status < 600; status++ {
-		if text != "" && text == http.StatusText(status) {
-			return status
+		if text == "" || text != http.StatusText(status) {
+			continue
 		}
+		if status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests {
+			return netProxyOut, true
+		}
+		return netProxyNo, true
 	}
-	return 0
+	return netKind{}, false
 }
 
 // byContext reports whether err is how the end of ctx shows, and returns the decision then, and the error to keep of it, in which [errors.Is] finds that of ctx. net/http

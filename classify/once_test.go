@@ -267,7 +267,7 @@ func TestKeyedRequestsOverHTTP2(t *testing.T) {
 		for _, key := range tt.keys {
 			for _, body := range []string{"", "{}"} {
 				t.Run(fmt.Sprintf("%s/%q/%q", tt.name, key, body), func(t *testing.T) {
-					url, seen := refusingServer(t, tt.code, tt.goAway)
+					url, seen := refusingServer(t, tt.code, tt.goAway, 1)
 					base := &http.Transport{Protocols: new(http.Protocols)}
 					base.Protocols.SetUnencryptedHTTP2(true)
 					defer base.CloseIdleConnections()
@@ -292,9 +292,25 @@ func TestKeyedRequestsOverHTTP2(t *testing.T) {
 	}
 }
 
-// refusingServer speaks HTTP/2 in the clear. It ends the first stream, which it has read whole, with RST_STREAM and code, or by a GOAWAY that says that
-// no stream was processed; the others it answers with 200. It counts the streams.
-func refusingServer(t *testing.T, code uint32, goAway bool) (string, *atomic.Int32) {
+// net/http takes PROTOCOL_ERROR for a refusal as well, which may come behind the work, and sends again as often as it is met. One that carries a key is
+// sent a second time at most.
+func TestKeyedRequestsAreNotSentForEver(t *testing.T) {
+	const protocolError = 1
+	url, seen := refusingServer(t, protocolError, false, 1000)
+	base := &http.Transport{Protocols: new(http.Protocols)}
+	base.Protocols.SetUnencryptedHTTP2(true)
+	defer base.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("{}"))
+	require.NoError(t, err)
+	req.Header.Set("Idempotency-Key", "k")
+	_, err = (&Transport{Base: base, MaxAttempts: 1}).RoundTrip(req)
+	require.ErrorIs(t, err, errcodes.ClassNetwork)
+	require.LessOrEqual(t, seen.Load(), int32(2))
+}
+
+// refusingServer speaks HTTP/2 in the clear. It ends the first streams, as many as refusals, which it has read whole, with RST_STREAM and code, or by a GOAWAY
+// that says that no stream was processed; the others it answers with 200. It counts the streams.
+func refusingServer(t *testing.T, code uint32, goAway bool, refusals int32) (string, *atomic.Int32) {
 	t.Helper()
 	const (
 		data, headers, reset, settings, goAwayType = 0, 1, 3, 4, 7
@@ -327,7 +343,7 @@ func refusingServer(t *testing.T, code uint32, goAway bool) (string, *atomic.Int
 			case typ == settings && flags&ack == 0:
 				write(settings, ack, 0, nil)
 			case typ != data && typ != headers || flags&endStream == 0:
-			case streams.Add(1) > 1:
+			case streams.Add(1) > refusals:
 				write(headers, endStream|4, stream, []byte{0x88})
 				hangUp()
 				return

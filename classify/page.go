@@ -122,6 +122,24 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
+// withoutScripts returns the page s without its scripts: one that is loaded for the captcha of some form asks nothing, unless the page says nothing else.
+func withoutScripts(s string) string {
+	var b strings.Builder
+	for {
+		i := indexFold(s, "<script")
+		if i < 0 {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i])
+		end := indexFold(s[i:], "</script>")
+		if end < 0 {
+			return b.String()
+		}
+		s = s[i+end+len("</script>"):]
+	}
+}
+
 // isChallenge reports whether the page s asks whether a human is there. A program cannot answer, however often it comes back.
 func isChallenge(s string) bool {
 	for _, mark := range [...]string{"captcha", "not a robot", "are human", "human verification"} {
@@ -146,7 +164,8 @@ func (f *facts) readMarkup(s string) bool {
 		}
 		f.pageText = visibleText(s)
 		if f.status >= 400 && f.status < 500 {
-			f.challenge = isChallenge(s)
+			f.challenge = isChallenge(withoutScripts(s)) && header(f.header, "Retry-After") == ""
+			f.puzzling = isChallenge(s)
 		}
 		return true
 	}

@@ -3,6 +3,7 @@ package classify
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"sort"
@@ -166,14 +167,18 @@ func TestSeveralRegistriesAreAsCarefulAsEach(t *testing.T) {
 	bodies := []string{"", `{"error":{"message":"An unexpected error occurred"}}`, `{"error":{"message":"The request timed out","type":"server_error"}}`}
 	for _, body := range bodies {
 		for status := 400; status < 600; status++ {
+			var header http.Header
+			if status%2 == 0 {
+				header = http.Header{"Retry-After": {"1"}}
+			}
 			for _, a := range all {
-				one := (&Classifier{Registries: []*errcodes.Registry{a}}).Body(status, nil, []byte(body))
+				one := (&Classifier{Registries: []*errcodes.Registry{a}}).Body(status, header, []byte(body))
 				for _, b := range all {
 					if a == b {
 						continue
 					}
 					for _, regs := range [][]*errcodes.Registry{{a, b}, {b, a}} {
-						d := (&Classifier{Registries: regs}).Body(status, nil, []byte(body))
+						d := (&Classifier{Registries: regs}).Body(status, header, []byte(body))
 						if d.Condition != "" {
 							continue // a code or a type says whose it is
 						}

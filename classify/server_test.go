@@ -248,3 +248,36 @@ func TestTransportIsSafeForConcurrentUse(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// A status that somebody put into an error is an answer, and no proxy that refused to connect: what it was the answer to may have been done.
+func TestTextsOfStatusesAreNoProxies(t *testing.T) {
+	for _, status := range []int{407, 429, 500, 502, 503} {
+		text := errors.New(http.StatusText(status)) //nolint:err113 // as others make them
+		n := 0
+		_, err := Do(t.Context(), &Policy{NewBackOff: atOnce}, func(context.Context) (int, error) {
+			n++
+			return 0, text
+		})
+		require.ErrorIs(t, err, text)
+		require.Equal(t, 1, n)
+
+		sent := 0
+		base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			sent++
+			_, err := io.Copy(io.Discard, req.Body)
+			return nil, errors.Join(err, text)
+		})
+		for _, base := range []http.RoundTripper{base, roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			sent++
+			req.Body.Close()
+			return nil, text
+		})} {
+			sent = 0
+			_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(post(t, t.Context(), "{}"))
+			e, ok := errors.AsType[*Error](err)
+			require.True(t, ok)
+			require.Equal(t, StopUnsafe, e.Stop)
+			require.Equal(t, 1, sent)
+		}
+	}
+}

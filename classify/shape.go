@@ -33,6 +33,7 @@ type facts struct {
 	html      bool   // the message is the title of a page
 	pageText  string // what a reader of the page sees
 	challenge bool   // the page wants to see a human
+	puzzling  bool   // so it may, by the scripts that it loads
 	refused   bool   // the body is a refusal to generate: its code is the reason
 	zeroLimit bool   // an allowance of 0
 	period    period

@@ -237,7 +237,9 @@ func (b *eventBody) note(name, data []byte) bool {
 		b.ended = true
 		return true
 	}
-	b.ended = b.ended || namesReason(data)
+	if reason := namesReason(data); reason || hasName(data, `"delta"`) {
+		b.ended = reason // of one choice: another may go on
+	}
 	b.endless = (b.endless || b.events == 1) && !hasEnd(name, data)
 	return false
 }

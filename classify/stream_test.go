@@ -60,6 +60,7 @@ func TestStreamErrors(t *testing.T) {
 		{"gemini, a blocked one", "data: {\"candidates\":[{\"finishReason\":\"SAFETY\"}]}\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"chat that ends with a reason", chunk + reason, "=", errcodes.ClassUnknown, "", 0},
 		{"chat that ends with a reason and usage", chunk + reason + "data: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"chat of two choices", chunk + reason + chunk + reason, "=", errcodes.ClassUnknown, "", 0},
 		{"a transcript", "event: transcript.text.delta\ndata: {\"type\":\"transcript.text.delta\",\"delta\":\"a\"}\n\nevent: transcript.text.done\ndata: {\"type\":\"transcript.text.done\",\"text\":\"a\"}\n\n",
 			"=", errcodes.ClassUnknown, "", 0},
 		{"speech", "data: {\"type\":\"speech.audio.delta\"}\n\ndata: {\"type\":\"speech.audio.done\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
@@ -83,6 +84,7 @@ func TestStreamErrors(t *testing.T) {
 			"event: response.created\ndata: {}\n\n", errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
 
 		{"an error with a reason", chunk + "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n", chunk, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
+		{"a choice that goes on behind another's end", chunk + reason + chunk, chunk + reason + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"an empty reason", chunk + emptyReason, chunk + emptyReason, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a reason in the text", chunk + textReason, chunk + textReason, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half a transcript", "event: transcript.text.delta\ndata: {}\n\n", "event: transcript.text.delta\ndata: {}\n\n", errcodes.ClassNetwork, "", MaybeExecuted},

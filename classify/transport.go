@@ -96,15 +96,15 @@ type Transport struct {
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
 	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with the header's name in
-	// lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get] in a Base of yours. What the server provably did
-	// not process, such as a stream of HTTP/2 that it refused or that came behind its GOAWAY, an [http.Transport] goes on to send again within
-	// the attempt.
+	// lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get] in a Base of yours. What an
+	// [http.Transport] takes for not processed over HTTP/2, a stream that the server refused, that came behind its GOAWAY or that ended with PROTOCOL_ERROR, it goes
+	// on to send again within the attempt: once, where the request has a key and a body. Without a key nothing here bounds that.
 	IdempotencyKeys bool
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
 	// StreamErrors ends the body of a 200 response that is a stream of events (text/event-stream) with an *[Error] where an event reports
 	// an error, in place of that event, and where the stream ends without its terminal event: data: [DONE], message_stop, response.completed or
-	// response.incomplete, message-end, transcript.text.done and the like, or a chunk with the finish_reason of a choice or the finishReason of Gemini.
+	// response.incomplete, message-end, transcript.text.done and the like, or a last chunk with the finish_reason of a choice or the finishReason of Gemini.
 	// A stream of another form may end anywhere, but not before its first event. Nothing is sent again. Events are handed out whole; of one
 	// of more than 64 KiB only the beginning is looked at, for the end of the stream and not for an error. A stream with a Content-Encoding is left alone.
 	StreamErrors bool
@@ -372,6 +372,8 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 		// A base that puts the end of the context in words of its own.
 		k := kindOf(c.ctx.Err())
 		a.Decision, a.Err = k.decision(), besides(c.ctx.Err(), a.Err)
+	} else if k, ok := proxyKind(c.t.base(), c.current, a.Err); ok {
+		a.Decision = k.decision()
 	}
 	return innerError(nil, a.Err)
 }

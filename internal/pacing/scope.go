@@ -20,6 +20,7 @@ type scope struct {
 	wasParked    bool      // what soonest was worked out for
 	refusals     tally
 	spareAt      time.Time // when to ask for a token again
+	spared       uint64    // the last attempt that took one
 	others       time.Time // until when a caller that was refused stays away: another refusal before is not its own
 	cause        error
 	gone         bool
@@ -153,7 +154,7 @@ func (sc *scope) report(t Ticket, o Outcome) (Pace, bool) {
 	switch o.Kind {
 	case Slower, Down:
 		sc.cause = o.Err
-		lined = sc.lined(now, o.Wait)
+		lined = sc.lined(now, t, o.Wait)
 	case OK:
 		if t.scope == sc {
 			sc.answered(now.Sub(sc.epoch) - t.left)
@@ -174,8 +175,9 @@ func (sc *scope) report(t Ticket, o Outcome) (Pace, bool) {
 
 // lined notes a refusal and reports whether the pace of the scope bounds the retries that follow from it: callers wait in line, or others than
 // this one were refused just now, in a scope that is not one of many.
-func (sc *scope) lined(now time.Time, wait time.Duration) bool {
-	mine, all := sc.refusals.add(now), sc.gate.spare.refused(now)
+func (sc *scope) lined(now time.Time, t Ticket, wait time.Duration) bool {
+	spared := t.scope == sc && t.seq == sc.spared
+	mine, all := sc.refusals.add(now), sc.gate.spare.refused(now, spared)
 	others := now.Before(sc.others)
 	sc.others = later(sc.others, now.Add(max(min(wait, sc.longestClosed()), leastWait)))
 	return sc.waiting() > 0 || others && mine*minor >= all
@@ -216,6 +218,9 @@ func (sc *scope) spares(now time.Time, w *waiter) bool {
 	}
 	at, ok := sc.gate.spare.take(now)
 	sc.spareAt = at
+	if ok {
+		sc.spared = sc.seq + 1
+	}
 	return ok
 }
 

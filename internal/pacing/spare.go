@@ -42,8 +42,8 @@ func (t *tally) add(now time.Time) float64 {
 	return t.n
 }
 
-// spare is what all scopes of a Gate share: the rate of the parked retries of minor ones. It is one a second at first, and half of it after each second with a
-// refusal; each second without one in which something was served adds half a one.
+// spare is what all scopes of a Gate share: the rate of the parked retries of minor ones. It is one a second at first. A refusal of such a retry halves it, and a
+// success in any scope adds half a one a second, either at most once in a second.
 type spare struct {
 	mu       sync.Mutex
 	refusals tally
@@ -53,12 +53,12 @@ type spare struct {
 	changed  time.Time // when the rate did last
 }
 
-// refused counts a refusal and returns how many there were of late.
-func (s *spare) refused(now time.Time) float64 {
+// refused counts a refusal and returns how many there were of late; spared says that it was of a retry that had taken a token.
+func (s *spare) refused(now time.Time, spared bool) float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fill(now)
-	if now.Sub(s.changed) >= time.Second {
+	if spared && now.Sub(s.changed) >= time.Second {
 		s.rate, s.changed = max(s.rate/2, 1/longestSpare.Seconds()), now
 		s.tokens = min(s.tokens, 1)
 	}

@@ -121,7 +121,7 @@ func TestSpare(t *testing.T) {
 	require.Equal(t, 0, drain(0.9))
 	require.Equal(t, 1, drain(1))
 	for i := range 30 {
-		s.refused(at(1 + float64(i)/10))
+		s.refused(at(1+float64(i)/10), true)
 	}
 	drain(10)
 	s.tokens = 0
@@ -142,13 +142,61 @@ func TestSpare(t *testing.T) {
 		}
 		return n
 	}
+	for i := range 5 {
+		s.refused(at(26+float64(i)), false) // whoever is refused elsewhere tells nothing about this
+	}
 	drain(30)
 	require.InDelta(t, 11.5, inTwoSeconds(30), 1, "5.75 a second")
 	require.Equal(t, 2, drain(60), "and hardly more at once than in the time until a scope asks again")
 	for range 5 {
-		s.refused(at(60))
+		s.refused(at(60), true)
 	}
 	require.InDelta(t, 5.75, inTwoSeconds(60), 1, "half, whoever was refused in that second")
+}
+
+// A limit that one tenant has reached holds nobody back who waits for the end of an outage elsewhere.
+func TestParkOfLonersBesideALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const scopes, outage = 100, 10 * time.Second
+		g := &Gate{Park: 2 * time.Minute}
+		start := time.Now()
+		done := make(chan struct{})
+		var wg, noise sync.WaitGroup
+		noise.Go(func() {
+			for {
+				g.Report("limited", Ticket{}, Outcome{Kind: Slower, Err: errServer})
+				select {
+				case <-done:
+					return
+				case <-time.After(300 * time.Millisecond):
+				}
+			}
+		})
+		for i := range scopes {
+			wg.Go(func() {
+				for since := (time.Time{}); ; {
+					ticket, err := g.Wait(context.Background(), fmt.Sprint(i), since)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if time.Since(start) >= outage {
+						g.Report(fmt.Sprint(i), ticket, Outcome{Kind: OK})
+						return
+					}
+					g.Report(fmt.Sprint(i), ticket, Outcome{Kind: Down, Wait: time.Second, Err: errServer})
+					if since.IsZero() {
+						since = time.Now()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		require.Less(t, time.Since(start), time.Minute)
+		close(done)
+		noise.Wait()
+		end(t, g)
+	})
 }
 
 func TestTally(t *testing.T) {

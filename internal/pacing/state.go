@@ -114,6 +114,10 @@ func (s *state) arrive(now, since time.Time, ahead, queued int, deadline time.Ti
 	}
 	turn := s.turn(now)
 	if ahead == 0 && !turn.After(now) {
+		if s.parked && !since.IsZero() && !s.limit(now, since).After(now) {
+			// Its time is up. An attempt that takes longer than the pause between two probes never has to wait, and would come back for ever.
+			return verdict{reason: Closed, at: now}
+		}
 		return verdict{admit: true, at: now}
 	}
 	at := s.expect(now, turn, ahead)
@@ -291,10 +295,15 @@ func (s *state) relax() time.Duration {
 }
 
 // reopen lets through one attempt, then twice as many a second, since an answer may take long and a refusal seldom does; but before the
-// first success no more than came since the scope was closed, or slow answers would find everybody sent before one of them is there.
+// first success no more than came since the scope was closed, those included that were under way at its closing and come back, or slow answers would find
+// everybody sent before one of them is there.
 func (s *state) reopen(now time.Time) {
 	s.pace(now, 1, true)
-	s.reopening, s.ceiling = true, s.demand(now)
+	back := float64(s.arrivals+s.away) / max(now.Sub(s.closedAt).Seconds(), 0.25)
+	if s.known > 0 {
+		back = min(back, s.known)
+	}
+	s.reopening, s.ceiling = true, max(s.demand(now), back)
 }
 
 // report takes in what attempt seq brought. It returns how the attempt that may follow it is to be made.

@@ -639,6 +639,25 @@ func TestPark(t *testing.T) {
 	require.False(t, s.parked)
 }
 
+// Whoever comes back to a parked scope after its time is refused, also when its turn has come: an attempt that takes longer than the pause between two probes
+// would find it so each time.
+func TestParkEnds(t *testing.T) {
+	s := newScript(limits{park: time.Minute})
+	s.say(0, s.send(t, 0), Down, time.Second)
+	require.True(t, s.parked)
+	for _, tt := range []struct {
+		at   float64
+		want verdict
+	}{
+		{59, verdict{admit: true, at: s.at(59)}},
+		{60, verdict{reason: Closed, at: s.at(60)}},
+		{100, verdict{reason: Closed, at: s.at(100)}},
+	} {
+		require.Equal(t, tt.want, s.arrive(s.at(tt.at), s.at(0), 0, 0, time.Time{}), "%v", tt.at)
+	}
+	require.True(t, s.arrive(s.at(100), time.Time{}, 0, 0, time.Time{}).admit, "a first attempt finds out")
+}
+
 // Failures in a row by chance are taken back as soon as something of the same time turns out well.
 func TestParkTakenBack(t *testing.T) {
 	s := newScript(limits{park: time.Minute})
