@@ -146,7 +146,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.Observer != nil {
 		start = time.Now()
 	}
-	resp, err := t.sendWith(req.Context(), req, pass)
+	var resp *http.Response
+	var err error
+	if pass.Ticket == nil {
+		resp, err = t.send(req) // what sendWith does then, without its frame
+	} else {
+		resp, err = t.sendWith(req.Context(), req, pass)
+	}
 	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
 		c := t.call(req)
 		c.ownKey = ownKey
