@@ -164,7 +164,7 @@ func (d *Decoder) check(ctx context.Context, v reflect.Value) (err error) {
 		// The library panics when a tag is wrong, and when it does not suit the kind of a value.
 		if value := recover(); value != nil {
 			text := panicText(value)
-			if err = unsuited(v, text); err == nil {
+			if err = unsuited(v, text, d.Validate != nil); err == nil {
 				err = fmt.Errorf("middleware: validate %s: %s", v.Type(), text)
 			}
 		}
@@ -201,16 +201,24 @@ func (d *Decoder) check(ctx context.Context, v reflect.Value) (err error) {
 }
 
 // unsuited is the error for a caller who has put into a field of type any what the rule for that field takes no interest in, nil if the panic of validator with this text
-// was not brought about by that.
-func unsuited(v reflect.Value, text string) error {
-	suspect := func(held reflect.Value) bool { return held.Kind() != reflect.Slice && held.Kind() != reflect.Map }
+// was not brought about by that. ownTags says that the rules need not stand where they do by default.
+func unsuited(v reflect.Value, text string, ownTags bool) error {
+	suspect := func(held reflect.Value, rules string) bool {
+		return diving(rules) && held.Kind() != reflect.Slice && held.Kind() != reflect.Map
+	}
 	if kind, ok := strings.CutPrefix(text, "Bad field type "); ok {
 		kind, _, _ = strings.Cut(kind, ":")
-		suspect = func(held reflect.Value) bool { return held.Type().String() == kind }
+		suspect = func(held reflect.Value, rules string) bool {
+			return rules != "" && rules != "-" && !strings.HasPrefix(rules, "dive") && held.Type().String() == kind
+		}
 	} else if !strings.HasPrefix(text, "dive error!") {
 		return nil
 	}
-	rest, ok := heldByAny(v, "", suspect, false)
+	rest, ok := heldByAny(v, "", suspect, false, "")
+	if !ok && ownTags {
+		// A validator of the handler's own may read other tags than these.
+		rest, ok = heldByAny(v, "", func(held reflect.Value, _ string) bool { return suspect(held, "required,dive") }, false, "")
+	}
 	if !ok {
 		return nil
 	}
@@ -222,20 +230,20 @@ func unsuited(v reflect.Value, text string) error {
 }
 
 // heldByAny returns, as validator spells it, the way to the first field of type any that is a suspect, or that holds one.
-func heldByAny(v reflect.Value, way string, suspect func(reflect.Value) bool, inside bool) (string, bool) {
+func heldByAny(v reflect.Value, way string, suspect func(held reflect.Value, rules string) bool, inside bool, rules string) (string, bool) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
-			return heldByAny(v.Elem(), way, suspect, inside)
+			return heldByAny(v.Elem(), way, suspect, inside, rules)
 		}
 	case reflect.Interface:
 		if !v.IsNil() {
-			return heldByAny(v.Elem(), way, suspect, true)
+			return heldByAny(v.Elem(), way, suspect, true, rules)
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.IsExported() || f.Anonymous {
-				if found, ok := heldByAny(v.Field(i), way+"."+f.Name, suspect, false); ok {
+				if found, ok := heldByAny(v.Field(i), way+"."+f.Name, suspect, false, f.Tag.Get("validate")); ok {
 					return found, true
 				}
 			}
@@ -243,19 +251,24 @@ func heldByAny(v reflect.Value, way string, suspect func(reflect.Value) bool, in
 		return "", false
 	default:
 	}
-	if inside && suspect(v) {
+	if inside && suspect(v, rules) {
 		return way, true
+	}
+	_, rules, _ = strings.Cut(rules, "dive")
+	rules = strings.TrimPrefix(rules, ",")
+	if _, items, ok := strings.Cut(rules, "endkeys"); ok {
+		rules = strings.TrimPrefix(items, ",")
 	}
 	switch v.Kind() {
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			if found, ok := heldByAny(v.Index(i), fmt.Sprintf("%s[%d]", way, i), suspect, inside); ok {
+			if found, ok := heldByAny(v.Index(i), fmt.Sprintf("%s[%d]", way, i), suspect, inside, rules); ok {
 				return found, true
 			}
 		}
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
-			if found, ok := heldByAny(v.MapIndex(key), fmt.Sprintf("%s[%v]", way, key), suspect, inside); ok {
+			if found, ok := heldByAny(v.MapIndex(key), fmt.Sprintf("%s[%v]", way, key), suspect, inside, rules); ok {
 				return found, true
 			}
 		}
@@ -263,6 +276,8 @@ func heldByAny(v reflect.Value, way string, suspect func(reflect.Value) bool, in
 	}
 	return "", false
 }
+
+func diving(rules string) bool { return slices.Contains(strings.Split(rules, ","), "dive") }
 
 // wayToStructs returns the tag that leads to the structs in a t, if there are any.
 func wayToStructs(t reflect.Type) (string, bool) {

@@ -231,7 +231,7 @@ func (x *response) answer(ew *ErrorWriter, w http.ResponseWriter, rep *report, v
 	default:
 		// Somebody wrapped the writer and wants to see what passes. Whatever stands between decides when it writes, so
 		// the response stays open, as far as the Content-Length if that arrives.
-		x.relaying = true
+		x.relaying, x.relayed = true, v.reg.Dialect().ContentType()
 		passed := -x.passed
 		rep.outcome, rep.sent = Answered, v.row.Status
 		func() {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -132,6 +133,27 @@ func TestWrapInsideOfWrap(t *testing.T) {
 		require.True(t, strings.HasPrefix(w.Body.String(), want), "%s: %s", path, w.Body)
 		require.Len(t, w.Header().Values("X-Request-Id"), 1)
 		require.Equal(t, want == `{"error":{`, w.Header().Get("Request-Id") == "", path)
+	}
+}
+
+// A Timeout may strike just as a Wrap inside of it begins to answer for its handler, and takes the handler's headers away. It is the race detector that sees who looks
+// for them without the lock.
+func TestSettleAsATimeoutStrikes(t *testing.T) {
+	ew := &ErrorWriter{Logger: discard()}
+	for range 2000 {
+		ew.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x := responseFrom(r.Context())
+			x.private = http.Header{}
+			w.WriteHeader(http.StatusServiceUnavailable) // in no words: settle has to find them
+			var struck sync.WaitGroup
+			struck.Go(func() {
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				x.closed, x.timedOut, x.private = true, true, nil
+			})
+			x.settle()
+			struck.Wait()
+		})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	}
 }
 

@@ -151,7 +151,7 @@ func (v *verdict) cause() string {
 		return causeText(v.err)
 	}
 	// Somebody may have taken the error out of its cover and wrapped it again.
-	return bounded(strings.ReplaceAll(textOf(v.err), v.public.Error(), (&coveredError{told: v.public}).Error()))
+	return bounded(strings.ReplaceAll(textOf(v.err), textOf(v.public), textOf(&coveredError{told: v.public})))
 }
 
 // callerNamed reports whether Decode found a name that the caller chose in place of the field at fault.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-playground/validator/v10"
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
@@ -280,6 +281,52 @@ func TestDecodeOfKindsThatTheRuleDoesNotSuit(t *testing.T) {
 		B any  `json:"b"`
 	}](t, nil, `{"a":true,"b":"x"}`)
 	require.Equal(t, errcodes.Internal, errcodes.CodeOf(err), "the rule is the server's mistake")
+}
+
+// What a caller holds in fields that no rule, or another rule, looks at is not at fault, be it of the kind that the broken rule does not suit.
+func TestDecodeBlamesTheFieldOfTheRule(t *testing.T) {
+	type body struct {
+		Free   any            `json:"free"`
+		Meta   map[string]any `json:"meta"`
+		Off    any            `json:"off"    validate:"-"`
+		Listed []any          `json:"listed" validate:"max=9"`
+		Named  map[string]any `json:"named"  validate:"dive,keys,max=4,endkeys,omitempty,min=1"`
+		Keyed  map[string]any `json:"keyed"  validate:"dive,keys,max=4,endkeys"`
+		Loose  any            `json:"loose"  validate:"dive"`
+		Min    any            `json:"min"    validate:"omitempty,min=1"`
+		List   any            `json:"list"   validate:"omitempty,dive,min=1"`
+		Lower  any            `json:"lower"  validate:"omitempty,lowercase"`
+	}
+	const free = `{"free":true,"meta":{"a":true,"b":{"c":[true]}},"off":true,"listed":[true],"keyed":{"a":true},"loose":[true]`
+	for given, want := range map[string]string{
+		`"min":true}`:         "/min min type: The field min must be of another type.",
+		`"named":{"a":true}}`: "/named/a named.a type: The field named.a must be of another type.",
+		`"list":true}`:        "/list list type: The field list must be of another type.",
+		`"lower":["x"]}`:      "/lower lower type: The field lower must be of another type.",
+		`"list":["x",true]}`:  "/list/1 list[1] type: The field list[1] must be of another type.",
+	} {
+		_, err := decodeInto[body](t, nil, free+","+given)
+		requireFields(t, err, want)
+	}
+	_, err := decodeInto[body](t, nil, free+"}")
+	require.NoError(t, err)
+}
+
+// The rules of a validator of the handler's own may stand in another tag, and the caller is at fault all the same.
+func TestDecodeBlamesTheFieldOfARuleElsewhere(t *testing.T) {
+	own := validator.New(validator.WithRequiredStructEnabled())
+	own.SetTagName("binding")
+	type body struct {
+		Min  any `binding:"omitempty,min=1"      json:"min"`
+		List any `binding:"omitempty,dive,min=1" json:"list"`
+	}
+	for given, want := range map[string]string{
+		`{"min":true}`:  "/min min type: The field min must be of another type.",
+		`{"list":true}`: "/list list type: The field list must be of another type.",
+	} {
+		_, err := decodeInto[body](t, &middleware.Decoder{Validate: own}, given)
+		requireFields(t, err, want)
+	}
 }
 
 // What is wrong with a tag is wrong for each request, and every one is answered.

@@ -1,11 +1,16 @@
 package middleware_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,6 +64,45 @@ func TestCallerGoneGetsNothing(t *testing.T) {
 		})
 	}
 	close(ended)
+}
+
+// In HTTP/2 a read that a deadline has ended says nothing of the caller: one who leaves afterwards is seen to leave.
+func TestCallerGoneAfterAReadDeadline(t *testing.T) {
+	logs := newRecords()
+	ew := &middleware.ErrorWriter{Registry: errcodes.Runbase(), Logger: slog.New(logs)}
+	for name, end := range map[string]func(context.Context) error{
+		"error":         context.Context.Err,
+		"another error": func(context.Context) error { return &errcodes.Error{Code: errcodes.BadGateway} },
+		"nothing":       func(context.Context) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			logs.clear()
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			srv := serve(t, ew.Handler(func(w http.ResponseWriter, r *http.Request) error {
+				if err := http.NewResponseController(w).SetReadDeadline(time.Now()); err != nil {
+					return err
+				}
+				if _, err := io.ReadAll(r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+					return fmt.Errorf("the read went on: %w", err)
+				}
+				leave()
+				<-r.Context().Done()
+				return end(r.Context())
+			}), true)
+			body, more := io.Pipe() // the caller has more to send
+			defer more.Close()
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, body)
+			require.NoError(t, err)
+			_, err = srv.Client().Do(req)
+			require.ErrorIs(t, err, context.Canceled)
+			record := logs.next(t)
+			require.Len(t, record, 1)
+			require.Equal(t, "client_closed", record[0]["code"])
+			require.Equal(t, "499", record[0]["status"])
+			require.Equal(t, "unsent", record[0]["outcome"])
+		})
+	}
 }
 
 // A sender that reads nothing before it has sent everything must get the 413 too.

@@ -105,16 +105,20 @@ func (x *response) settle() {
 	if x.closed || x.hijacked {
 		held = 0
 	}
+	var h http.Header
+	if held != 0 {
+		h = x.Header() // a Timeout that strikes now takes private away; the map stays the handler's
+	}
 	x.mu.Unlock()
 
 	var v verdict
 	switch {
 	case held != 0:
-		v = decideStatus(registry, int(held), x.Header(), time.Now(), thrown)
+		v = decideStatus(registry, int(held), h, time.Now(), thrown)
 	case open:
 		v = verdict{reg: registry, err: errUnfinished}
 		v.decide(&x.ctx, x.gone())
-	case silent && callerGone(x.ctx.Context) && x.deaf.Load():
+	case silent && !x.gone() && callerGone(x.ctx.Context):
 		v = verdict{reg: registry, err: &errcodes.Error{Code: errcodes.RequestTimeout, Err: errSlow}}
 		v.decide(&x.ctx, false)
 	case silent && x.gone():

@@ -52,14 +52,15 @@ type response struct {
 	room     int   // of an error whose length is known, what is still to come of it
 	tail     [4]byte
 	lines    lines
-	wroteAny bool // something of the body was written
-	relaying bool // somebody else's writer hands on an error of ours
-	bounded  bool // room bounds the body
-	sse      bool // the answer is an event stream in the clear
-	duplex   bool // the handler reads the body beside the answer
-	closed   bool // nothing more is written
-	timedOut bool // closed by a Timeout
-	abort    bool // the connection has to break
+	wroteAny bool   // something of the body was written
+	relaying bool   // somebody else's writer hands on an error of ours
+	relayed  string // the Content-Type of that error
+	bounded  bool   // room bounds the body
+	sse      bool   // the answer is an event stream in the clear
+	duplex   bool   // the handler reads the body beside the answer
+	closed   bool   // nothing more is written
+	timedOut bool   // closed by a Timeout
+	abort    bool   // the connection has to break
 	hijacked bool
 	refused  bool // Observer and log know
 	rated    bool // LimitRate has said where the key stands
@@ -127,8 +128,10 @@ func (x *response) owns(w http.ResponseWriter) bool {
 }
 
 // gone reports that the caller has left. net/http takes a read of the body that fails for that, also one that a deadline has ended, and
-// then there is somebody to answer.
-func (x *response) gone() bool { return !x.deaf.Load() && callerGone(x.ctx.Context) }
+// then there is somebody to answer. In HTTP/2 such a read ends the body alone.
+func (x *response) gone() bool {
+	return callerGone(x.ctx.Context) && (x.request.ProtoMajor != 1 || !x.deaf.Load())
+}
 
 // Unwrap lets http.ResponseController reach deadlines and full duplex.
 func (x *response) Unwrap() http.ResponseWriter { return x.base }
@@ -163,7 +166,7 @@ func (x *response) writeHeader(status int) bool {
 	case status >= 100 && status < 200 && status != http.StatusSwitchingProtocols:
 		x.publish()
 		x.base.WriteHeader(status)
-	case status >= http.StatusBadRequest && status <= 599 && !x.relaying && x.shapeable():
+	case status >= http.StatusBadRequest && status <= 599 && x.shapeable():
 		x.held = int32(status)
 	default:
 		x.commit(status)
@@ -179,6 +182,9 @@ func (x *response) shapeable() bool {
 		return false
 	}
 	declared := h["Content-Type"]
+	if x.relaying && len(declared) == 1 && declared[0] == x.relayed {
+		return false // it is ours; what somebody else's writer says instead of it is not
+	}
 	if len(declared) == 0 {
 		x.text = new(text)
 		return true
@@ -247,7 +253,7 @@ func (x *response) send(status int) {
 	x.sse = isEventStream(h) // as it is here: whoever compresses outside adds a header of its own
 	if x.relaying && len(h["Content-Length"]) == 1 && len(h["Content-Encoding"]) == 0 {
 		n, err := strconv.Atoi(h["Content-Length"][0])
-		x.room, x.bounded = n, err == nil
+		x.room, x.bounded = n, err == nil && n >= 0
 	}
 	x.base.WriteHeader(status)
 	x.held, x.status = 0, int32(status)
@@ -344,7 +350,9 @@ func (x *response) wrote(p []byte) {
 	x.wroteAny = true
 	x.passed += len(p)
 	if x.sse {
-		x.lines.pass(p)
+		if x.stream == nil || !x.stream.begun { // a Stream knows its form
+			x.lines.pass(p)
+		}
 		if len(p) >= len(x.tail) {
 			copy(x.tail[:], p[len(p)-len(x.tail):])
 		} else {
@@ -366,16 +374,25 @@ type lines struct {
 
 // pass takes note of p.
 func (l *lines) pass(p []byte) {
-	for _, c := range p {
-		switch {
-		case c == '\n' || c == '\r':
+	for len(p) > 0 {
+		chunk, rest, ended := bytes.Cut(p, lineFeed)
+		for {
+			line, more, cr := bytes.Cut(chunk, carriageReturn)
+			l.n += uint8(copy(l.begin[l.n:], line))
+			if !cr {
+				break
+			}
 			l.end()
-		case int(l.n) < len(l.begin):
-			l.begin[l.n] = c
-			l.n++
+			chunk = more
 		}
+		if ended {
+			l.end()
+		}
+		p = rest
 	}
 }
+
+var lineFeed, carriageReturn = []byte{'\n'}, []byte{'\r'}
 
 func (l *lines) end() {
 	field, _, _ := bytes.Cut(l.begin[:l.n], []byte{':'})

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -354,6 +355,40 @@ func TestAnErrorInTextIsNotShapedTwice(t *testing.T) {
 	}
 }
 
+// A writer between may drop the error that it was to hand on, as http.TimeoutHandler does when its time is up, and say something of its own instead. That is a text like
+// any other.
+func TestTimeoutHandlerAfterAnError(t *testing.T) {
+	inText, err := errcodes.New("text", textDialect{})
+	require.NoError(t, err)
+	for _, reg := range append(registries(), inText) {
+		synctest.Test(t, func(t *testing.T) {
+			logs := newRecords()
+			ew := &middleware.ErrorWriter{Registry: reg, Logger: slog.New(logs)}
+			answered, left := make(chan struct{}), make(chan struct{})
+			w := httptest.NewRecorder()
+			ew.Wrap(http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(left)
+				ew.WriteError(w, r, &errcodes.Error{Code: errcodes.RunNotFound})
+				<-answered // who returns in time gets its answer through
+			}), time.Second, "<h1>late</h1>")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			close(answered)
+			<-left
+			require.Equal(t, 503, w.Code, reg.Name())
+			require.Equal(t, reg.Dialect().ContentType(), w.Header().Get("Content-Type"))
+			require.NotContains(t, w.Body.String(), "late")
+			require.NotEmpty(t, w.Body.String())
+			if reg != inText {
+				got, err := reg.Dialect().Decode(w.Body.Bytes())
+				require.NoError(t, err)
+				require.NotEmpty(t, got.Message)
+			}
+			all := logs.all()
+			require.Equal(t, "503", all[len(all)-1]["status"], "what the caller got is told too")
+			require.Contains(t, all[len(all)-1]["cause"], "<h1>late</h1>")
+		})
+	}
+}
+
 // ClientClosed is logged and never written, also to a caller who is still there.
 func TestClientClosedIsNeverWritten(t *testing.T) {
 	for _, reg := range registries() {
@@ -626,6 +661,7 @@ func TestWrapperBetween(t *testing.T) {
 type (
 	counted  struct{ http.ResponseWriter }
 	unsized  struct{ http.ResponseWriter }
+	negative struct{ http.ResponseWriter }
 	buffered struct {
 		http.ResponseWriter
 
@@ -638,6 +674,12 @@ func (w counted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w unsized) WriteHeader(status int) {
 	w.Header().Del("Content-Length")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// WriteHeader declares a length that no body has, which net/http passes over.
+func (w negative) WriteHeader(status int) {
+	w.Header().Set("Content-Length", "-5")
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -663,10 +705,11 @@ func TestWritesAfterAnErrorAreDropped(t *testing.T) {
 		_, _ = io.Copy(w, onlyReader(`{"id":"secret"}`))
 	}
 	for name, h := range map[string]http.HandlerFunc{
-		"nobody":  forget,
-		"counted": func(w http.ResponseWriter, r *http.Request) { forget(counted{w}, r) },
-		"unsized": func(w http.ResponseWriter, r *http.Request) { forget(unsized{w}, r) },
-		"two":     func(w http.ResponseWriter, r *http.Request) { forget(counted{counted{w}}, r) },
+		"nobody":   forget,
+		"counted":  func(w http.ResponseWriter, r *http.Request) { forget(counted{w}, r) },
+		"unsized":  func(w http.ResponseWriter, r *http.Request) { forget(unsized{w}, r) },
+		"negative": func(w http.ResponseWriter, r *http.Request) { forget(negative{w}, r) },
+		"two":      func(w http.ResponseWriter, r *http.Request) { forget(counted{counted{w}}, r) },
 		"buffered": func(w http.ResponseWriter, r *http.Request) {
 			b := &buffered{ResponseWriter: w}
 			forget(b, r)
