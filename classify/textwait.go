@@ -72,27 +72,14 @@ func spelledNumber(s string, i int) (digits string, length int) {
 	if end == len(s) || s[end] != ' ' {
 		return "", 0
 	}
-	switch strings.ToLower(s[i:end]) {
-	case "one":
-		digits = "1"
-	case "two":
-		digits = "2"
-	case "three":
-		digits = "3"
-	case "five":
-		digits = "5"
-	case "ten":
-		digits = "10"
-	case "fifteen":
-		digits = "15"
-	case "thirty":
-		digits = "30"
-	case "sixty":
-		digits = "60"
-	default:
-		return "", 0
+	for _, n := range [...]struct{ word, digits string }{
+		{"one", "1"}, {"two", "2"}, {"three", "3"}, {"five", "5"}, {"ten", "10"}, {"fifteen", "15"}, {"thirty", "30"}, {"sixty", "60"},
+	} {
+		if len(n.word) == end-i && strings.EqualFold(n.word, s[i:end]) {
+			return n.digits, end - i
+		}
 	}
-	return digits, end - i
+	return "", 0
 }
 
 // quotedSpan reads a number in quotes at s[i] and the unit behind them: after '372' seconds.
