@@ -43,11 +43,7 @@ func keyed(req *http.Request) *http.Request {
 // nobody would count that attempt, or wait before it. The retry is for the caller of RoundTrip to make. What it takes for not processed, such as a
 // stream of HTTP/2 behind a GOAWAY, it may go on to send again, once: for that the body stays one that can be read again.
 func once(req *http.Request) *http.Request {
-	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return req // these it sends again with or without a key, and the work is not done twice
-	}
-	if hasBody(req) && req.GetBody == nil || !hasKey(req.Header) {
+	if !resends(req) {
 		return req
 	}
 	out := req.WithContext(req.Context())
@@ -84,6 +80,16 @@ var errResent = errors.New("classify: net/http has sent the request again once, 
 
 // keyNames are the headers by which net/http knows a request with a key, and what it does not know them by.
 var keyNames = [...]struct{ canonical, lower string }{{"Idempotency-Key", "idempotency-key"}, {"X-Idempotency-Key", "x-idempotency-key"}}
+
+// resends reports whether net/http sends a request again by itself because of a key. Every attempt asks, so that what is dear to know, whether there
+// is a key, comes last.
+func resends(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return false // these it sends again with or without a key, and the work is not done twice
+	}
+	return len(req.Header) > 0 && (req.GetBody != nil || !hasBody(req)) && hasKey(req.Header)
+}
 
 // hasKey reports whether net/http takes a request for one that may be executed twice because of its header.
 func hasKey(h http.Header) bool {

@@ -148,10 +148,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	var resp *http.Response
 	var err error
-	if pass.Ticket == nil {
-		resp, err = t.send(req) // what sendWith does then, without its frame
-	} else {
+	switch {
+	case pass.Ticket != nil:
 		resp, err = t.sendWith(req.Context(), req, pass)
+	case t.AttemptTimeout > 0 || resends(req):
+		resp, err = t.send(req)
+	default:
+		resp, err = t.base().RoundTrip(req) // what send does then, without its frame
 	}
 	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
 		c := t.call(req)
@@ -161,7 +164,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.Gate != nil {
 		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
 	}
-	deposit(req.Context(), t.Budget, &t.own)
+	if t.Budget != nil || t.own.Load() != nil {
+		deposit(req.Context(), t.Budget, &t.own)
+	}
 	if t.StreamErrors {
 		t.watch(req.Context(), resp, nil)
 	}
