@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// maxEvent bounds what is held back of an event that has not arrived whole. A longer one is no error event.
+	// maxEvent bounds what is held back of an event that has not arrived whole. In a longer one an error is looked for no further.
 	maxEvent = 64 << 10
 	// eventRoom is how much room there is at least for a read into what is held back.
 	eventRoom = 4 << 10
@@ -62,14 +62,18 @@ type eventBody struct {
 	off    int
 	ready  int   // held[off:ready] may be handed out
 	err    error // what follows held[:ready]
-	passed bool  // the present event is too long to be an error: it passes unseen
-	tail   [2]byte
-	empty  int // reads in a row that brought nothing
-	seen   int // of the event that has not arrived whole, so much was looked at
+	empty  int   // reads in a row that brought nothing
 	events int
-	ended  bool // the end was announced
 
-	endless bool // no event yet was of a form whose streams have a terminal event
+	scan    eventScan // of the present event
+	seen    int       // so much of it was scanned and not handed out
+	counted bool      // it is one of events
+	passed  bool      // its beginning was handed out: it is too long to be held
+	ended   bool      // the end was announced
+	endless bool      // no event yet was of a form whose streams have a terminal event
+
+	ending bool      // a choice ended
+	open   choiceSet // these go on
 }
 
 // Read hands out whole events.
@@ -122,39 +126,43 @@ func (b *eventBody) more(rest int) {
 	}
 	b.held = b.held[:rest+n]
 	b.ready = b.take(b.held, err)
-	if b.err == nil && b.ready == 0 && len(b.held) > maxEvent {
-		b.passed, b.ready, b.seen = true, len(b.held), 0
-		name, data, _ := fields(b.held)
-		b.note(name, data) // the name stands before the data, and the type early in it
-		b.tail = [2]byte(b.held[len(b.held)-2:])
-	}
 	b.finish(err)
 }
 
-// take looks at the whole events in data and returns where the last one that may be handed out ends.
+// take looks at the events in data, of which b.seen bytes were looked at before, and returns how much of it may be handed out: up to
+// the end of the last whole event, or all of it within a long one. It decides alike however the bytes arrive.
 func (b *eventBody) take(data []byte, err error) int {
-	whole := 0
-	if b.passed {
-		if whole = b.passedEnd(data); whole == 0 {
-			return len(data)
+	whole, at := 0, b.seen
+	for b.err == nil && at < len(data) {
+		limit := len(data)
+		if !b.passed {
+			limit = min(limit, whole+maxEvent)
 		}
-		b.passed = false
+		n, end := b.scan.feed(data[at:limit])
+		at += n
+		switch {
+		case end:
+			b.look(data[whole:at], false)
+		case at-whole == maxEvent && !b.passed:
+			b.judge(data[whole:at])
+			b.passed = b.err == nil
+			continue
+		default:
+			continue
+		}
+		if b.err == nil {
+			whole, b.passed, b.counted = at, false, false
+			b.scan.next()
+		}
 	}
-	for b.err == nil {
-		n, resume := eventEnd(data[whole:], b.seen)
-		if b.seen = resume; n == 0 {
-			break
-		}
-		if b.look(data[whole : whole+n]); b.err == nil {
-			whole += n
-		}
+	if b.err == nil && err != nil && (whole < len(data) || b.passed) {
+		b.look(data[whole:], true) // the last event lacks the empty line behind it
+		b.passed = b.err == nil
 	}
-	if b.err == nil && err != nil && whole < len(data) {
-		// The last event lacks the empty line behind it: it counts all the same.
-		if b.look(data[whole:]); b.err == nil {
-			whole = len(data)
-		}
+	if b.err == nil && b.passed {
+		whole = len(data)
 	}
+	b.seen = at - whole
 	return whole
 }
 
@@ -166,7 +174,7 @@ func (b *eventBody) finish(err error) {
 	}
 	switch {
 	case err == nil:
-	case b.ended, b.endless && errors.Is(err, io.EOF):
+	case b.ended, b.ending && b.open == choiceSet{}, b.endless && errors.Is(err, io.EOF):
 		b.err = err
 	case errors.Is(err, io.EOF):
 		d := Decision{
@@ -199,26 +207,31 @@ func (b *eventBody) fail(d Decision, err error) {
 	b.err = brokenOff(d, err, b.resp, len(b.earlier)+1, b.earlier)
 }
 
-// look judges one event.
-func (b *eventBody) look(event []byte) {
-	name, data, more := fields(event)
-	if len(name) == 0 && len(data) == 0 {
-		if trimmed := bytes.TrimSpace(event); len(trimmed) == 0 || trimmed[0] != '{' {
-			return // a comment, or empty lines
-		}
-		data = event // a body that was written into the stream as it is
+// look looks at one event, or at what is left of one of which the beginning was handed out. torn says that the stream ended within it.
+func (b *eventBody) look(event []byte, torn bool) {
+	if !b.passed {
+		b.judge(event)
 	}
-	if b.note(name, data) {
+	if b.err == nil && !b.scan.empty() {
+		b.note(torn)
+	}
+}
+
+// judge fails the stream if an event is an error.
+func (b *eventBody) judge(event []byte) {
+	if b.scan.empty() {
 		return
 	}
-	named := string(name) == "error"
-	if !named && !more && !mayBeError(data) {
+	b.count()
+	named := b.scan.name.is("error")
+	if !named && !mayBeError(event) {
 		return
 	}
+	event = plainLines(event)
 	d := b.classifier.Body(b.resp.StatusCode, b.resp.Header, event)
 	if named && !d.Failed() {
 		// Of no shape that says so by itself, but the name does.
-		d = b.classifier.Body(http.StatusInternalServerError, b.resp.Header, data)
+		d = b.classifier.Body(http.StatusInternalServerError, b.resp.Header, dataOf(event))
 		d.Status = b.resp.StatusCode
 	}
 	if !d.Failed() {
@@ -230,173 +243,79 @@ func (b *eventBody) look(event []byte) {
 	b.fail(d, nil)
 }
 
-// note takes in what an event says about the end of its stream, and reports whether it is nothing but the end.
-func (b *eventBody) note(name, data []byte) bool {
-	b.events++
-	if isTerminal(name, data) {
-		b.ended = true
-		return true
+// count counts an event once.
+func (b *eventBody) count() {
+	if !b.counted {
+		b.events++
+		b.counted = true
 	}
-	if reason := namesReason(data); reason || hasName(data, `"delta"`) {
-		b.ended = reason // of one choice: another may go on
+}
+
+// note takes in what an event says about the end of its stream.
+func (b *eventBody) note(torn bool) {
+	b.count()
+	s := &b.scan
+	if torn {
+		s.json.tear()
 	}
-	b.endless = (b.endless || b.events == 1) && !hasEnd(name, data)
-	return false
+	b.ended = b.ended || s.terminal() && (!torn || !s.torn())
+	for i := range b.open {
+		b.open[i] = b.open[i]&^s.json.ended[i] | s.json.open[i]
+	}
+	b.ending = b.ending || s.json.ended != choiceSet{}
+	b.endless = (b.endless || b.events == 1) && !s.hasEnd()
 }
 
 // Close closes the stream.
 func (b *eventBody) Close() error { return b.rc.Close() }
 
-// passedEnd returns where the event that passes unseen ends in data, 0 if it goes on.
-func (b *eventBody) passedEnd(data []byte) int {
-	var n int
-	switch {
-	case b.tail[1] == '\n' && bytes.HasPrefix(data, []byte("\n")), b.tail == [2]byte{'\n', '\r'} && bytes.HasPrefix(data, []byte("\n")):
-		n = 1
-	case b.tail[1] == '\n' && bytes.HasPrefix(data, []byte("\r\n")):
-		n = 2
-	default:
-		n, _ = eventEnd(data, 0)
+// plainLines returns an event without a byte order mark, and with line feeds alone at the ends of its lines.
+func plainLines(event []byte) []byte {
+	event = bytes.TrimPrefix(event, []byte(byteOrderMark))
+	if bytes.IndexByte(event, '\r') < 0 {
+		return event
 	}
-	switch len(data) {
-	case 0:
-	case 1:
-		b.tail = [2]byte{b.tail[1], data[0]}
-	default:
-		b.tail = [2]byte(data[len(data)-2:])
-	}
-	return n
+	event = bytes.ReplaceAll(event, []byte("\r\n"), []byte("\n"))
+	return bytes.ReplaceAll(event, []byte("\r"), []byte("\n"))
 }
 
-// eventEnd returns the length of the first event in data, the empty line behind it included. If it is not whole, it returns 0
-// and from where on to look when there is more.
-func eventEnd(data []byte, from int) (length, resume int) {
-	for at := from; ; {
-		n := bytes.IndexByte(data[at:], '\n')
-		switch {
-		case n < 0 && at == from:
-			return 0, len(data)
-		case n < 0:
-			return 0, at - 1
+// dataOf returns the data of an event of plain lines.
+func dataOf(event []byte) []byte {
+	var data []byte
+	for line := range bytes.SplitSeq(event, []byte("\n")) {
+		field, value, _ := bytes.Cut(line, []byte(":"))
+		if string(field) != "data" {
+			continue
 		}
-		at += n + 1
-		switch {
-		case at < len(data) && data[at] == '\n':
-			return at + 1, 0
-		case at+1 < len(data) && data[at] == '\r' && data[at+1] == '\n':
-			return at + 2, 0
-		}
-	}
-}
-
-// fields returns the name and the first line of data of an event, and whether there are further lines of data.
-func fields(event []byte) (name, data []byte, more bool) {
-	found := false
-	for len(event) > 0 {
-		line := event
-		if n := bytes.IndexByte(event, '\n'); n >= 0 {
-			line, event = event[:n], event[n+1:]
+		if value = bytes.TrimPrefix(value, []byte(" ")); data != nil {
+			data = append(append(data, '\n'), value...)
 		} else {
-			event = nil
-		}
-		field, value, _ := bytes.Cut(bytes.TrimRight(line, "\r"), []byte(":"))
-		value = bytes.TrimPrefix(value, []byte(" "))
-		switch string(field) {
-		case "event":
-			name = value
-		case "data":
-			if found {
-				more = true
-			} else {
-				data, found = value, true
-			}
+			data = bytes.Clone(value)
 		}
 	}
-	return name, data, more
+	return data
 }
 
-// terminals are the names of events that end an answer. The first of them stand in the data as well, as its type.
-var terminals = [...]string{
-	"message_stop", "response.completed", "response.incomplete", "message-end",
-	"transcript.text.done", "speech.audio.done", "image_generation.completed", "image_edit.completed",
-	"stream-end", "done",
-}
-
-const terminalTypes = len(terminals) - 2
-
-// isTerminal reports whether an event ends its stream.
-func isTerminal(name, data []byte) bool {
-	if bytes.Equal(bytes.TrimSpace(data), []byte("[DONE]")) {
-		return true
-	}
-	for _, t := range terminals {
-		if string(name) == t {
-			return true
-		}
-	}
-	if len(name) > 0 && string(name) != "message" {
-		return false
-	}
-	value := typeOf(data)
-	for _, t := range terminals[:terminalTypes] {
-		if n := len(t); len(value) > n && string(value[:n]) == t && value[n] == '"' {
-			return true
-		}
-	}
-	return false
-}
-
-// typeOf returns data from the value of its first type on, without the quotation mark; nil if there is none.
-func typeOf(data []byte) []byte {
-	_, value, _ := bytes.Cut(data, []byte(`"type"`))
-	value, _ = bytes.CutPrefix(bytes.TrimLeft(value, " :"), []byte(`"`))
-	return value
-}
-
-// namesReason reports whether a chunk says why the answer ends: Gemini has no event for the end, and some that speak the chat form send no [DONE].
-func namesReason(data []byte) bool {
-	for _, r := range [...]struct{ of, reason string }{{`"choices"`, `"finish_reason"`}, {`"candidates"`, `"finishReason"`}} {
-		_, value, found := bytes.Cut(data, []byte(r.reason))
-		value = bytes.TrimLeft(value, " :")
-		if found && len(value) > 1 && value[0] == '"' && value[1] != '"' && hasName(data, r.of) {
-			return true
-		}
-	}
-	return false
-}
-
-// families are how the names begin of events whose streams have a terminal event.
-var families = [...]string{
-	"message_start", "message_delta", "content_block_", "response.", "message-start", "content-start", "content-delta",
-	"transcript.text.", "speech.audio.", "image_generation.", "image_edit.", "thread.",
-}
-
-// hasEnd reports whether an event is of a form whose streams have a terminal event.
-func hasEnd(name, data []byte) bool {
-	typ := typeOf(data)
-	for _, f := range families {
-		if bytes.HasPrefix(name, []byte(f)) || bytes.HasPrefix(typ, []byte(f)) {
-			return true
-		}
-	}
-	return hasName(data, `"choices"`) || hasName(data, `"candidates"`)
-}
-
-// mayBeError reports whether it is worth reading data as JSON: few events of a stream that is well are.
-func mayBeError(data []byte) bool {
-	return hasName(data, `"error`) || hasName(data, `"detail"`) || bytes.Contains(data, []byte(`failed"`))
-}
-
-// hasName reports whether data contains name outside of text: quotation marks in a string are escaped.
-func hasName(data []byte, name string) bool {
-	for {
-		at := bytes.Index(data, []byte(name))
-		if at < 0 {
+// mayBeError reports whether it is worth reading an event as JSON: few events of a stream that is well are. It looks at the quotation marks
+// outside of text, which in a string are escaped.
+func mayBeError(event []byte) bool {
+	for at := 0; ; at++ {
+		n := bytes.IndexByte(event[at:], '"')
+		if n < 0 {
 			return false
 		}
-		if at == 0 || data[at-1] != '\\' {
+		at += n
+		next := event[at+1:]
+		if len(next) == 0 {
+			return bytes.HasSuffix(event[:at], []byte("failed"))
+		}
+		switch {
+		case next[0] == 'e' && bytes.HasPrefix(next, []byte("error")), next[0] == 'd' && bytes.HasPrefix(next, []byte(`detail"`)):
+			if at == 0 || event[at-1] != '\\' {
+				return true
+			}
+		case at > 0 && event[at-1] == 'd' && bytes.HasSuffix(event[:at], []byte("failed")):
 			return true
 		}
-		data = data[at+len(name):]
 	}
 }

@@ -3,7 +3,9 @@ package classify
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -43,6 +45,10 @@ func eventStream(t *testing.T, body io.Reader, header ...string) *http.Response 
 func TestStreamErrors(t *testing.T) {
 	long := "data: {\"text\":\"" + strings.Repeat("x", 100<<10) + "\"}\n\n"
 	chatError := "data: {\"error\":{\"message\":\"The engine is overloaded.\",\"type\":\"server_error\",\"code\":\"server_overloaded\"}}\n\n"
+	image := "data: {\"candidates\":[{\"content\":{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"" + strings.Repeat("A", 100<<10) + "\"}}]}"
+	hello := "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"tools\":[{\"type\":\"function\"}]}}\n\n"
+	cr := strings.NewReplacer("\n", "\r").Replace
+	crlf := strings.NewReplacer("\n", "\r\n").Replace
 	for _, tt := range []struct {
 		name, in, out string
 		class         errcodes.Class // "" for a good end
@@ -68,6 +74,32 @@ func TestStreamErrors(t *testing.T) {
 			strings.Repeat("A", 100<<10) + "\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a long answer", "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.completed\",\"text\":\"" + strings.Repeat("x", 100<<10) + "\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"JSON-RPC", "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"message_stop\"}]}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a long event with the reason", chunk + "data: {\"choices\":[{\"delta\":{\"content\":\"" + strings.Repeat("x", 100<<10) + "\"},\"finish_reason\":\"stop\"}]}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"gemini, an image", image + ",\"finishReason\":\"STOP\",\"index\":0}],\"usageMetadata\":{}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"gemini, an image, crlf", crlf(image + ",\"finishReason\":\"STOP\",\"index\":0}],\"usageMetadata\":{}}\n\n"), "=", errcodes.ClassUnknown, "", 0},
+		{"gemini, an image and more behind it", image + ",\"index\":0}]}\n\ndata: {\"candidates\":[{\"finishReason\":\"STOP\",\"index\":0}]}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"gemini, an image in several lines of data", strings.ReplaceAll(image, ":[", ":\ndata: [") + ",\n: ping\ndata:\"finishReason\":\"STOP\"}]}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"gemini in a wrapper", "data: {\"response\":{\"candidates\":[{\"content\":{}}]}}\n\ndata: {\"response\":{\"candidates\":[{\"finishReason\":\"STOP\"}]}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"responses, the type at the end", hello + "data: {\"response\":{\"output\":[{\"type\":\"message\"}],\"error\":null},\"sequence_number\":2,\"type\":\"response.completed\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"responses, the type at the end of a long event", hello + "data: {\"response\":{\"output\":[{\"type\":\"message\",\"text\":\"" + strings.Repeat("\\\"x", 40<<10) + "\"}]},\"type\":\"response.completed\"}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"two choices, one after the other", chunk + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"two choices that end in one chunk", chunk + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"},{\"finish_reason\":\"stop\",\"delta\":{},\"index\":1}]}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"two choices, the first ended before", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":0,\"finish_reason\":null,\"content_filter_offsets\":{\"start_offset\":0}},{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"many choices", chunkOf(0, "null") + chunkOf(127, "null") + chunkOf(127, `"stop"`) + chunkOf(0, `"stop"`), "=", errcodes.ClassUnknown, "", 0},
+		{"choices beyond those told apart", chunkOf(3000, "null") + chunkOf(3000, `"stop"`), "=", errcodes.ClassUnknown, "", 0},
+		{"what a filter found behind the end", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":0,\"finish_reason\":null,\"content_filter_results\":{},\"content_filter_offsets\":{\"check_offset\":9}}]}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"half of the usage", chunk + reason + "data: {\"choices\":[],\"usage\":{\"total", "=", errcodes.ClassUnknown, "", 0},
+		{"cr", cr(chunk + done), "=", errcodes.ClassUnknown, "", 0},
+		{"cr and comments", cr(": ping\n\n" + chunk + "\n\n: ping\n\n" + reason), "=", errcodes.ClassUnknown, "", 0},
+		{"all the line ends", chunk + cr(chunk) + crlf(chunk) + "\n" + cr(chunk) + "\n" + crlf(reason), "=", errcodes.ClassUnknown, "", 0},
+		{"a byte order mark", "\xef\xbb\xbf" + chunk + done, "=", errcodes.ClassUnknown, "", 0},
+		{"a byte order mark before the end", "\xef\xbb\xbf" + done, "=", errcodes.ClassUnknown, "", 0},
+		{"a tool's type", "data: {\"jsonrpc\":\"2.0\",\"result\":{\"type\":\"message_start\",\"choices\":[{}]}}\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a form of its own", "data: tick\n\ndata: tock\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a long event of a form of its own", long, "=", errcodes.ClassUnknown, "", 0},
 		{"long event", long + done, "=", errcodes.ClassUnknown, "", 0},
@@ -87,6 +119,36 @@ func TestStreamErrors(t *testing.T) {
 		{"a choice that goes on behind another's end", chunk + reason + chunk, chunk + reason + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"an empty reason", chunk + emptyReason, chunk + emptyReason, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a reason in the text", chunk + textReason, chunk + textReason, errcodes.ClassNetwork, "", MaybeExecuted},
+		{"an error behind cr", cr(chunk + chatError), cr(chunk), errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
+		{"an error behind crlf", crlf(chunk + chatError), crlf(chunk), errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
+		{"a named error behind cr", cr(chunk + "event: error\ndata: {\"message\":\ndata: \"The engine is overloaded.\"}\n\n"), cr(chunk), errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
+		{"an error behind a byte order mark", "\xef\xbb\xbf" + chatError, "", errcodes.ClassOverloaded, "The engine is overloaded.", Rejected},
+		{"a named error behind a byte order mark", "\xef\xbb\xbfevent: error\ndata: {\"message\":\"The engine is overloaded.\"}\n\n", "", errcodes.ClassOverloaded, "The engine is overloaded.", Rejected},
+		{"an error body behind a byte order mark", "\xef\xbb\xbf {\n\"error\":{\"message\":\"The engine is overloaded.\"}}", "", errcodes.ClassOverloaded, "The engine is overloaded.", Rejected},
+		{"a long error", chunk + "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"Slow.\"},\"instructions\":\"" + strings.Repeat("x", 100<<10) + "\"}}\n\n" + done,
+			chunk, errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
+		{"only one byte order mark is none", "\xef\xbb\xbf\xef\xbb\xbf" + done + chunk, "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half a byte order mark", "\xef\xbb" + done + chunk, "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a mark within the stream", chunk + "\xef\xbb\xbf" + done, "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"cr, no end", cr(chunk), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"legacy completions, one of two", "data: {\"object\":\"text_completion\",\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"length\"}]}\n\n" +
+			"data: {\"object\":\"text_completion\",\"choices\":[{\"index\":1,\"text\":\"half of\",\"finish_reason\":null}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"chat, one of two", chunkOf(0, "null") + chunkOf(1, "null") + chunkOf(0, `"stop"`), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"chat, one of many", chunkOf(0, "null") + chunkOf(127, "null") + chunkOf(0, `"stop"`), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"chat, one of two in one chunk", chunk + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":null},{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+			"=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, one of two", "data: {\"candidates\":[{\"index\":0,\"finishReason\":\"STOP\"}]}\n\ndata: {\"candidates\":[{\"index\":1,\"content\":{}}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, one of two in one chunk", "data: {\"candidates\":[{\"finishReason\":\"STOP\"},{\"index\":1,\"content\":{}}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, no reason yet", "data: {\"candidates\":[{\"finishReason\":\"FINISH_REASON_UNSPECIFIED\"}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, an image alone", image + "}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, an image with the reason in its text", strings.Replace(image, "AAA", `\"finishReason\":\"STOP\"`, 1) + "}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, half an image", image[:90<<10], "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, a reason before half an image", strings.Replace(image, "{\"content", "{\"finishReason\":\"STOP\",\"content", 1)[:90<<10], "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of the last chunk", chunk + "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of another choice", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":1,\"del", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of the terminal event", hello + "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"out", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a name of the terminal event alone", hello + "event: response.completed\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"the type of a part", hello + "data: {\"item\":{\"type\":\"response.completed\"},\"type\":\"response.output_item.done\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half a transcript", "event: transcript.text.delta\ndata: {}\n\n", "event: transcript.text.delta\ndata: {}\n\n", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a part of a response", "event: response.output_text.done\ndata: {}\n\n", "event: response.output_text.done\ndata: {}\n\n", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"chat behind a hello", "data: hello\n\n" + chunk, "data: hello\n\n" + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
@@ -100,11 +162,9 @@ func TestStreamErrors(t *testing.T) {
 			if want == "=" {
 				want = tt.in
 			}
-			for name, wrap := range map[string]func(io.Reader) io.Reader{
-				"at once": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "halves": iotest.HalfReader, "with the end": iotest.DataErrReader,
-			} {
-				resp := eventStream(t, wrap(strings.NewReader(tt.in)))
-				got, err := io.ReadAll(resp.Body)
+			for name, arrive := range arrivals {
+				resp := eventStream(t, arrive.wrap(strings.NewReader(tt.in)))
+				got, err := readBy(resp.Body, arrive.size)
 				require.Equal(t, want, string(got), name)
 				require.NoError(t, resp.Body.Close())
 				if tt.class == errcodes.ClassUnknown {
@@ -125,6 +185,57 @@ func TestStreamErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// arrivals are the ways in which the bytes of a stream come, and how many are asked for at a time: what is made of it is the same.
+var arrivals = map[string]struct {
+	wrap func(io.Reader) io.Reader
+	size int
+}{
+	"at once":                   {func(r io.Reader) io.Reader { return r }, 512},
+	"at once, much asked for":   {func(r io.Reader) io.Reader { return r }, 1 << 20},
+	"bytes":                     {iotest.OneByteReader, 512},
+	"bytes, few asked for":      {iotest.OneByteReader, 3},
+	"halves":                    {iotest.HalfReader, 4096},
+	"with the end":              {iotest.DataErrReader, 1 << 20},
+	"cuts":                      {cutUp(1, 1<<15), 512},
+	"small cuts":                {cutUp(2, 40), 4096},
+	"cuts, few asked for":       {cutUp(3, 1000), 7},
+	"cuts, all of it asked for": {cutUp(4, 1<<17), 1 << 20},
+}
+
+// cutUp returns what makes a reader bring up to most bytes at a time, as chance has it.
+func cutUp(seed uint64, most int) func(io.Reader) io.Reader {
+	return func(r io.Reader) io.Reader { return &pieces{r: r, chance: rand.New(rand.NewPCG(seed, 0)), most: most} }
+}
+
+type pieces struct {
+	r      io.Reader
+	chance *rand.Rand
+	most   int
+}
+
+func (c *pieces) Read(p []byte) (int, error) {
+	return c.r.Read(p[:min(len(p), 1+c.chance.IntN(c.most))])
+}
+
+// readBy reads r to its end, up to size bytes at a time.
+func readBy(r io.Reader, size int) ([]byte, error) {
+	var out []byte
+	for p := make([]byte, size); ; {
+		n, err := r.Read(p)
+		if out = append(out, p[:n]...); err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return out, err
+		}
+	}
+}
+
+// chunkOf is a chunk of one choice; reason is JSON.
+func chunkOf(index int, reason string) string {
+	return fmt.Sprintf("data: {\"choices\":[{\"index\":%d,\"delta\":{\"content\":\"a\"},\"finish_reason\":%s}]}\n\n", index, reason)
 }
 
 func TestStreamErrorsOfTheConnection(t *testing.T) {
@@ -223,6 +334,36 @@ func (l *late) Read(p []byte) (int, error) {
 	return l.r.Read(p)
 }
 
+// An event is handed out when its empty line is there, whatever comes next: with carriage returns no line feed is waited for.
+func TestStreamErrorsWaitsForNothing(t *testing.T) {
+	for name, ends := range map[string][]string{
+		"lf": {chunk}, "cr": {strings.ReplaceAll(chunk, "\n", "\r")}, "crlf": {strings.ReplaceAll(chunk, "\n", "\r\n")},
+		"crlf in two":                 {strings.TrimSuffix(strings.ReplaceAll(chunk, "\n", "\r\n"), "\n"), "\n"},
+		"crlf in two, a long event":   {"data: " + strings.Repeat("x", 100<<10) + "\r\n\r", "\n", "data: x\r\n\r", "\n"},
+		"a byte order mark":           {"\xef\xbb\xbf" + chunk},
+		"empty lines":                 {"\n", "\r\n", "\r", "\r", "\n"},
+		"the beginning of a long one": {chunk, "data: " + strings.Repeat("x", 64<<10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, w := io.Pipe()
+				resp := eventStream(t, r)
+				var got strings.Builder
+				go func() { _, _ = io.Copy(&got, struct{ io.Reader }{resp.Body}) }()
+				sent := ""
+				for _, part := range ends {
+					_, err := io.WriteString(w, part)
+					require.NoError(t, err)
+					synctest.Wait()
+					sent += part
+					require.Equal(t, sent, got.String())
+				}
+				require.NoError(t, w.Close())
+			})
+		})
+	}
+}
+
 // How many events arrived is said in words.
 func TestStreamErrorsCountsEvents(t *testing.T) {
 	for in, want := range map[string]string{"": "after 0 events without", chunk: "after 1 event without", chunk + chunk: "after 2 events without"} {
@@ -250,6 +391,8 @@ func FuzzStreamErrors(f *testing.F) {
 	f.Add([]byte(chunk+"data: {\"error\":{}}\n\n"+done), 1)
 	f.Add([]byte(": x\n\nevent: error\r\ndata: {\n\n"), 7)
 	f.Add([]byte("data: "+strings.Repeat("y", 70<<10)+"\n\n"+chunk), 1000)
+	f.Add([]byte("\xef\xbb\xbfdata: {\"candidates\":[{\"index\":1,\"finishReason\":\"STOP\",\"x\":[\"\\\"\"]}]}\r\rdata: [DONE]\r\n\r\n"), 9)
+	f.Add([]byte("event: message-end\ndata: {\"delta\":{\"error\":\"x\",\"finish_reason\":\"ERROR\"},\ndata: \"type\":\"message-end\"}\n\n"), 2)
 	f.Fuzz(func(t *testing.T, in []byte, size int) {
 		read := func(r io.Reader, size int) ([]byte, error) {
 			body := &eventBody{ctx: t.Context(), rc: io.NopCloser(r), resp: &http.Response{StatusCode: 200}}
@@ -267,10 +410,8 @@ func FuzzStreamErrors(f *testing.F) {
 		parts, err2 := read(iotest.OneByteReader(bytes.NewReader(in)), size)
 		require.True(t, bytes.HasPrefix(in, whole))
 		require.True(t, bytes.HasPrefix(in, parts))
-		if len(in) < maxEvent {
-			require.Equal(t, string(whole), string(parts))
-			require.Equal(t, err1 == io.EOF, err2 == io.EOF)
-		}
+		require.Equal(t, string(whole), string(parts))
+		require.Equal(t, err1.Error(), err2.Error())
 		if err1 == io.EOF {
 			require.Equal(t, string(in), string(whole))
 		}

@@ -1,0 +1,532 @@
+package classify
+
+import (
+	"bytes"
+	"slices"
+)
+
+const (
+	// maxWord is longer than every name that is looked for in an event.
+	maxWord = 32
+	// maxChoices is how many choices are told apart; those beyond count as one.
+	maxChoices = 256
+	// scanWindow bounds how far is looked ahead for the end of a line, lest a stream of the one line end is searched for the other over and over.
+	scanWindow = 512
+)
+
+// eventScan reads server-sent events (WHATWG HTML, 9.2.6) as they come and keeps of the present one what it says about the end of its
+// stream. What it keeps is of a fixed size, and the same however the bytes arrive and however long the event is.
+type eventScan struct {
+	mark  uint8 // bytes of a byte order mark that were seen, or len(byteOrderMark) when none is expected any more
+	cr    bool  // a line ended with a carriage return as the last byte that was seen: a line feed belongs to it
+	first bool  // an event has begun: something of it was seen
+	text  bool  // the line has a byte
+
+	at    place
+	field word // the name of the field
+	name  word // the name of the event
+	raw   bool // a body that was written into the stream as it is: every line is data
+	data  bool // there was a field of data
+	form  form
+	plain word // the data, where they are no JSON
+	json  jsonScan
+}
+
+// place is where in a line the scan is.
+type place uint8
+
+const (
+	inField  place = iota
+	inIndent       // blanks before the name of a field: only a body written as it is has them
+	inBlank        // behind the colon, where one blank is no part of the value
+	inName
+	inData
+	inOther
+)
+
+// form is what the data of an event are.
+type form uint8
+
+const (
+	formNone form = iota // none so far, or blanks
+	formJSON             // an object
+	formText
+)
+
+const byteOrderMark = "\xef\xbb\xbf"
+
+// next is called before the first byte of an event: it forgets the one before.
+func (s *eventScan) next() {
+	mark, cr := s.mark, s.cr
+	*s = eventScan{mark: mark, cr: cr}
+}
+
+// feed takes in more of the stream, up to the empty line that ends the event. It returns how much it took, and whether the event is
+// whole. The event has no content where there are but comments, further empty lines, or the line feed behind an event that ended with a
+// carriage return: nothing is held back in wait for that.
+func (s *eventScan) feed(data []byte) (n int, whole bool) {
+	for s.mark < uint8(len(byteOrderMark)) && n < len(data) {
+		if data[n] != byteOrderMark[s.mark] {
+			if s.mark > 0 {
+				s.text, s.at = true, inOther
+			}
+			s.mark = uint8(len(byteOrderMark))
+			break
+		}
+		s.mark, s.first = s.mark+1, true
+		n++
+	}
+	if s.cr && n < len(data) {
+		s.cr = false
+		if data[n] == '\n' {
+			if n++; !s.first {
+				return n, true
+			}
+		}
+	}
+	for n < len(data) {
+		s.first = true
+		part := data[n:min(n+scanWindow, len(data))]
+		end := bytes.IndexByte(part, '\n')
+		if end >= 0 {
+			part = part[:end]
+		}
+		if cr := bytes.IndexByte(part, '\r'); cr >= 0 {
+			end, part = cr, part[:cr]
+		}
+		if len(part) > 0 {
+			s.text = true
+			s.take(part)
+		}
+		if end < 0 {
+			n += len(part)
+			continue
+		}
+		n += end + 1
+		if data[n-1] == '\r' {
+			if n == len(data) {
+				s.cr = true
+			} else if data[n] == '\n' {
+				n++
+			}
+		}
+		if !s.text {
+			return n, true
+		}
+		s.endLine()
+	}
+	return n, false
+}
+
+// take takes in a part of a line.
+func (s *eventScan) take(part []byte) {
+	for len(part) > 0 {
+		switch s.at {
+		case inField:
+			if s.field.n == 0 {
+				switch part[0] {
+				case '{':
+					s.raw, s.at = true, inData
+					continue
+				case ' ', '\t':
+					s.at = inIndent
+					continue
+				}
+			}
+			colon := bytes.IndexByte(part, ':')
+			if colon < 0 {
+				s.field.add(part)
+				return
+			}
+			s.field.add(part[:colon])
+			part = part[colon+1:]
+			s.at = inBlank
+		case inIndent:
+			if part = bytes.TrimLeft(part, " \t"); len(part) > 0 {
+				if s.at = inOther; part[0] == '{' {
+					s.raw, s.at = true, inData
+				}
+			}
+		case inBlank:
+			if part[0] == ' ' {
+				part = part[1:]
+			}
+			s.at = s.value()
+		case inName:
+			s.name.add(part)
+			return
+		case inData:
+			s.payload(part)
+			return
+		default:
+			return
+		}
+	}
+}
+
+// value begins the value of a field and returns where the scan is then.
+func (s *eventScan) value() place {
+	switch {
+	case s.field.is("event"):
+		s.name = word{}
+		return inName
+	case s.field.is("data"):
+		if s.data {
+			s.payload([]byte("\n"))
+		}
+		s.data = true
+		return inData
+	}
+	return inOther
+}
+
+func (s *eventScan) endLine() {
+	if s.at == inField || s.at == inBlank {
+		s.value() // a name alone has an empty value
+	}
+	s.text, s.at, s.field = false, inField, word{}
+	if s.raw {
+		s.payload([]byte("\n"))
+		s.at = inData
+	}
+}
+
+// payload takes in a part of the data.
+func (s *eventScan) payload(part []byte) {
+	if s.form == formNone {
+		if part = bytes.TrimLeft(part, " \t\r\n"); len(part) == 0 {
+			return
+		}
+		if s.form = formText; part[0] == '{' {
+			s.form = formJSON
+		}
+	}
+	if s.form == formJSON {
+		s.json.feed(part)
+		return
+	}
+	s.plain.add(part)
+}
+
+// empty reports whether the event is none: comments, or empty lines.
+func (s *eventScan) empty() bool { return s.name.n == 0 && s.form == formNone }
+
+// torn reports whether the data of an event that lacks the empty line behind it are not whole.
+func (s *eventScan) torn() bool {
+	return s.form == formNone || s.form == formJSON && !s.json.closed
+}
+
+// terminals are the names of events that end an answer. The first of them stand in the data as well, as its type.
+var terminals = [...]string{
+	"message_stop", "response.completed", "response.incomplete", "message-end",
+	"transcript.text.done", "speech.audio.done", "image_generation.completed", "image_edit.completed",
+	"stream-end", "done",
+}
+
+const terminalTypes = len(terminals) - 2
+
+// terminal reports whether the event ends its stream.
+func (s *eventScan) terminal() bool {
+	if s.form == formText && !s.plain.over && string(bytes.TrimSpace(s.plain.text())) == "[DONE]" {
+		return true
+	}
+	for i, t := range terminals {
+		if s.name.is(t) || i < terminalTypes && s.unnamed() && s.json.typ.is(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// unnamed reports whether the event has no name of its own, so that the type in the data is its name.
+func (s *eventScan) unnamed() bool { return s.name.n == 0 || s.name.is("message") }
+
+// families are how the names begin of events whose streams have a terminal event.
+var families = [...]string{
+	"message_start", "message_delta", "content_block_", "response.", "message-start", "content-start", "content-delta",
+	"transcript.text.", "speech.audio.", "image_generation.", "image_edit.", "thread.",
+}
+
+// hasEnd reports whether the event is of a form whose streams have a terminal event.
+func (s *eventScan) hasEnd() bool {
+	for _, f := range families {
+		if bytes.HasPrefix(s.name.text(), []byte(f)) || bytes.HasPrefix(s.json.typ.text(), []byte(f)) {
+			return true
+		}
+	}
+	return s.json.listed
+}
+
+// word is the beginning of a short text.
+type word struct {
+	buf  [maxWord]byte
+	n    uint8
+	over bool // it goes on
+}
+
+func (w *word) add(part []byte) {
+	n := copy(w.buf[w.n:], part)
+	w.n += uint8(n)
+	w.over = w.over || n < len(part)
+}
+
+func (w *word) text() []byte { return w.buf[:w.n] }
+
+func (w *word) is(s string) bool { return !w.over && string(w.buf[:w.n]) == s }
+
+// jsonScan reads an object as it comes. It follows the few members that say how an answer ends, and skips the rest.
+type jsonScan struct {
+	depth  int
+	roles  [5]role // of the containers around, outermost first
+	closed bool    // the object is whole
+	inText bool    // within a string
+	escape bool    // behind a backslash
+	name   bool    // a name comes next, or is being read
+	keep   bool    // the string or scalar is looked at
+	scalar bool
+	member scanMember
+	word   word
+
+	typ    word // the outermost type
+	listed bool // there are choices or candidates
+	item   choice
+	open   choiceSet // of these choices there was more
+	ended  choiceSet // these ended
+}
+
+// role is what a container is to the end of the answer.
+type role uint8
+
+const (
+	roleOther    role = iota
+	roleRoot          // the object itself
+	roleResponse      // the object that some wrap it in
+	roleList          // choices or candidates
+	roleItem          // one of them
+)
+
+// scanMember is a member of an object that is looked at.
+type scanMember uint8
+
+const (
+	memberOther scanMember = iota
+	memberType
+	memberList
+	memberResponse
+	memberReason
+	memberIndex
+	memberContent
+	memberOffsets
+)
+
+// choice is one answer of several that a stream carries side by side.
+type choice struct {
+	index   int
+	reason  bool // it says why it ends
+	content bool // it has more of the answer
+	offsets bool // it says where in the answer so far a filter looked
+}
+
+// choiceSet is a set of the indexes of choices.
+type choiceSet [maxChoices / 64]uint64
+
+func (c *choiceSet) set(i int)   { c[i/64] |= 1 << (i % 64) }
+func (c *choiceSet) clear(i int) { c[i/64] &^= 1 << (i % 64) }
+
+func (j *jsonScan) feed(part []byte) {
+	for i := 0; i < len(part) && !j.closed; {
+		if j.inText {
+			i += j.inside(part[i:])
+			continue
+		}
+		c := part[i]
+		i++
+		switch c {
+		case '"':
+			j.inText, j.word = true, word{}
+			j.keep = j.member != memberOther || j.name && j.role() != roleOther
+		case '{', '[':
+			j.enter(c == '{')
+		case '}', ']':
+			j.endScalar()
+			j.leave()
+		case ',':
+			j.endScalar()
+			j.member, j.name = memberOther, j.role() != roleList
+		case ':':
+			j.name = false
+		case ' ', '\t', '\r', '\n':
+			j.endScalar()
+		default:
+			if !j.scalar {
+				j.scalar, j.word = true, word{}
+			}
+			if j.member != memberOther {
+				j.word.add([]byte{c})
+			}
+		}
+	}
+}
+
+// inside takes in a part of a string and returns how much.
+func (j *jsonScan) inside(part []byte) int {
+	if j.escape {
+		j.escape = false
+		if j.keep {
+			j.word.add(part[:1])
+		}
+		return 1
+	}
+	end := bytes.IndexByte(part, '"')
+	text := part
+	if end >= 0 {
+		text = part[:end]
+	}
+	if n := bytes.IndexByte(text, '\\'); n >= 0 {
+		text, end, j.escape = text[:n+1], -1, true
+	}
+	if j.keep {
+		j.word.add(text)
+	}
+	if end < 0 {
+		return len(text)
+	}
+	j.inText = false
+	switch {
+	case !j.keep:
+	case j.name:
+		j.member = memberOf(j.role(), &j.word)
+	default:
+		j.stringValue()
+	}
+	return end + 1
+}
+
+// role returns what the innermost container is.
+func (j *jsonScan) role() role {
+	if j.depth < 1 || j.depth > len(j.roles) {
+		return roleOther
+	}
+	return j.roles[j.depth-1]
+}
+
+// enter takes in an opening bracket.
+func (j *jsonScan) enter(object bool) {
+	in, role := j.role(), roleOther
+	switch {
+	case j.depth == 0:
+		role = roleRoot
+	case in == roleList && object:
+		role, j.item = roleItem, choice{}
+	case in == roleRoot && j.member == memberResponse && object:
+		role = roleResponse
+	case j.member == memberList && !object:
+		role, j.listed = roleList, true
+	case j.member == memberContent:
+		j.item.content = true
+	case j.member == memberOffsets:
+		j.item.offsets = true
+	}
+	j.depth++
+	if j.depth <= len(j.roles) {
+		j.roles[j.depth-1] = role
+	}
+	j.member, j.name = memberOther, object
+}
+
+// leave takes in a closing bracket.
+func (j *jsonScan) leave() {
+	if j.role() == roleItem {
+		j.settle()
+	}
+	j.depth--
+	j.closed = j.depth == 0
+	j.member, j.name = memberOther, false
+}
+
+// settle counts the choice that was read as ended or not. What the filters of Azure find follows by itself, behind the end as well: it changes
+// neither.
+func (j *jsonScan) settle() {
+	switch i := j.item.index; {
+	case j.item.reason:
+		j.ended.set(i)
+		j.open.clear(i)
+	case j.item.content || !j.item.offsets:
+		j.open.set(i)
+		j.ended.clear(i)
+	}
+}
+
+// tear ends the object where it broke off: a choice that is not whole goes on.
+func (j *jsonScan) tear() {
+	if slices.Contains(j.roles[:min(j.depth, len(j.roles))], roleItem) {
+		j.item.reason, j.item.content = false, true
+		j.settle()
+	}
+}
+
+// memberOf returns which member of a container a name is.
+func memberOf(in role, name *word) scanMember {
+	if name.over {
+		return memberOther
+	}
+	key := string(name.text())
+	if in == roleItem {
+		switch key {
+		case "finish_reason", "finishReason":
+			return memberReason
+		case "index":
+			return memberIndex
+		case "delta", "text", "message", "messages", "content":
+			return memberContent
+		case "content_filter_offsets":
+			return memberOffsets
+		}
+		return memberOther
+	}
+	if key == "choices" || key == "candidates" {
+		return memberList
+	}
+	if in == roleRoot {
+		switch key {
+		case "type":
+			return memberType
+		case "response":
+			return memberResponse
+		}
+	}
+	return memberOther
+}
+
+// stringValue takes in the string that is the value of the member.
+func (j *jsonScan) stringValue() {
+	switch j.member {
+	case memberType:
+		j.typ = j.word
+	case memberContent:
+		j.item.content = true
+	case memberReason:
+		j.item.reason = j.word.n > 0 && !bytes.HasSuffix(j.word.text(), []byte("_UNSPECIFIED"))
+	default:
+	}
+	j.member = memberOther
+}
+
+// endScalar takes in the number or the word that ends here.
+func (j *jsonScan) endScalar() {
+	if !j.scalar {
+		return
+	}
+	j.scalar = false
+	if j.member != memberIndex {
+		return
+	}
+	n := 0
+	for _, c := range j.word.text() {
+		if !isDigit(c) {
+			return
+		}
+		n = min(n*10+int(c-'0'), maxChoices-1)
+	}
+	j.item.index = n
+}
