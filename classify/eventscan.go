@@ -2,7 +2,9 @@ package classify
 
 import (
 	"bytes"
+	"net/http"
 	"slices"
+	"strings"
 )
 
 const (
@@ -241,6 +243,20 @@ func (s *eventScan) terminal() bool {
 // unnamed reports whether the event has no name of its own, so that the type in the data is its name.
 func (s *eventScan) unnamed() bool { return s.name.n == 0 || s.name.is("message") }
 
+// failure returns the HTTP status of the error that the event reports by its name or by a reason for the end, 0 for none.
+func (s *eventScan) failure() int {
+	const messageEnd = "message-end" // of Cohere, v2
+	switch {
+	case s.json.status != 0:
+		return s.json.status
+	case s.name.is("error"), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
+		return http.StatusInternalServerError
+	case s.name.is("done"): // of Replicate
+		return s.json.reason
+	}
+	return 0
+}
+
 // families are how the names begin of events whose streams have a terminal event.
 var families = [...]string{
 	"message_start", "message_delta", "content_block_", "response.", "message-start", "content-start", "content-delta",
@@ -288,6 +304,9 @@ type jsonScan struct {
 	word   word
 
 	typ    word // the outermost type
+	status int  // what a finish_reason means that is a failure, 0 for none
+	reason int  // the same of the reason that stands outermost
+	fault  bool // the delta that stands outermost has an error
 	listed bool // there are choices or candidates
 	item   choice
 	open   choiceSet // of these choices there was more
@@ -303,6 +322,7 @@ const (
 	roleResponse      // the object that some wrap it in
 	roleList          // choices or candidates
 	roleItem          // one of them
+	roleDelta         // what Cohere adds
 )
 
 // scanMember is a member of an object that is looked at.
@@ -313,6 +333,9 @@ const (
 	memberType
 	memberList
 	memberResponse
+	memberDelta
+	memberError
+	memberEnd
 	memberReason
 	memberIndex
 	memberContent
@@ -420,6 +443,8 @@ func (j *jsonScan) enter(object bool) {
 		role, j.item = roleItem, choice{}
 	case in == roleRoot && j.member == memberResponse && object:
 		role = roleResponse
+	case in == roleRoot && j.member == memberDelta && object:
+		role = roleDelta
 	case j.member == memberList && !object:
 		role, j.listed = roleList, true
 	case j.member == memberContent:
@@ -484,15 +509,28 @@ func memberOf(in role, name *word) scanMember {
 		}
 		return memberOther
 	}
-	if key == "choices" || key == "candidates" {
+	switch {
+	case in == roleDelta:
+		switch key {
+		case "finish_reason":
+			return memberReason
+		case "error":
+			return memberError
+		}
+	case key == "choices" || key == "candidates":
 		return memberList
-	}
-	if in == roleRoot {
+	case in == roleRoot:
 		switch key {
 		case "type":
 			return memberType
 		case "response":
 			return memberResponse
+		case "delta":
+			return memberDelta
+		case "finish_reason":
+			return memberReason
+		case "reason":
+			return memberEnd
 		}
 	}
 	return memberOther
@@ -505,11 +543,31 @@ func (j *jsonScan) stringValue() {
 		j.typ = j.word
 	case memberContent:
 		j.item.content = true
+	case memberError:
+		j.fault = j.word.n > 0
+	case memberEnd:
+		j.reason = failureOf(&j.word)
 	case memberReason:
+		if status := failureOf(&j.word); status != 0 {
+			j.status = status
+			break
+		}
 		j.item.reason = j.word.n > 0 && !bytes.HasSuffix(j.word.text(), []byte("_UNSPECIFIED"))
 	default:
 	}
 	j.member = memberOther
+}
+
+// failureOf returns the HTTP status of what a reason for the end says went wrong, 0 for one of an answer that ended well: Cohere has ERROR and
+// TIMEOUT (chat with streaming, finish_reason, 2025-11), OpenRouter, vLLM and watsonx have error.
+func failureOf(reason *word) int {
+	switch {
+	case strings.EqualFold(string(reason.text()), "error"):
+		return http.StatusInternalServerError
+	case strings.EqualFold(string(reason.text()), "timeout"):
+		return http.StatusGatewayTimeout
+	}
+	return 0
 }
 
 // endScalar takes in the number or the word that ends here.

@@ -23,8 +23,9 @@ const (
 
 // Rules of a Decision about a stream.
 const (
-	ruleStreamEnd = "stream: no terminal event"
-	adviceStream  = "The stream ended before the answer was complete: what arrived may be cut short. Ask again, or go on from there."
+	ruleStreamEnd    = "stream: no terminal event"
+	ruleStreamReport = "stream: an error reported"
+	adviceStream     = "The stream ended before the answer was complete: what arrived may be cut short. Ask again, or go on from there."
 )
 
 // isEventStream reports whether resp is a stream of server-sent events that can be read as it comes.
@@ -140,26 +141,26 @@ func (b *eventBody) take(data []byte, err error) int {
 		}
 		n, end := b.scan.feed(data[at:limit])
 		at += n
-		switch {
-		case end:
-			b.look(data[whole:at], false)
-		case at-whole == maxEvent && !b.passed:
-			b.judge(data[whole:at])
-			b.passed = b.err == nil
-			continue
-		default:
+		if !end {
+			if at-whole == maxEvent && !b.passed {
+				b.judge(data[whole:at])
+				b.passed = b.err == nil
+			}
 			continue
 		}
-		if b.err == nil {
+		passed := b.passed
+		b.look(data[whole:at], false)
+		if b.err == nil || passed {
 			whole, b.passed, b.counted = at, false, false
 			b.scan.next()
 		}
 	}
 	if b.err == nil && err != nil && (whole < len(data) || b.passed) {
+		passed := b.passed
 		b.look(data[whole:], true) // the last event lacks the empty line behind it
-		b.passed = b.err == nil
+		b.passed = b.err == nil || passed
 	}
-	if b.err == nil && b.passed {
+	if b.passed {
 		whole = len(data)
 	}
 	b.seen = at - whole
@@ -211,6 +212,8 @@ func (b *eventBody) fail(d Decision, err error) {
 func (b *eventBody) look(event []byte, torn bool) {
 	if !b.passed {
 		b.judge(event)
+	} else if failure := b.scan.failure(); failure != 0 {
+		b.failed(b.reasoned(failure)) // behind what was handed out
 	}
 	if b.err == nil && !b.scan.empty() {
 		b.note(torn)
@@ -223,17 +226,34 @@ func (b *eventBody) judge(event []byte) {
 		return
 	}
 	b.count()
-	named := b.scan.name.is("error")
-	if !named && !mayBeError(event) {
+	failure := b.scan.failure()
+	if failure == 0 && !mayBeError(event) {
 		return
 	}
 	event = plainLines(event)
 	d := b.classifier.Body(b.resp.StatusCode, b.resp.Header, event)
-	if named && !d.Failed() {
-		// Of no shape that says so by itself, but the name does.
-		d = b.classifier.Body(http.StatusInternalServerError, b.resp.Header, dataOf(event))
-		d.Status = b.resp.StatusCode
+	if failure != 0 && !d.Failed() {
+		// Of no shape that says so by itself, but the name does, or the reason for the end.
+		if b.scan.name.is("error") || b.scan.json.fault {
+			d = b.classifier.Body(failure, b.resp.Header, dataOf(event))
+		} else {
+			d = b.reasoned(failure)
+		}
 	}
+	d.Status = b.resp.StatusCode
+	b.failed(d)
+}
+
+// reasoned judges an event that says by nothing but the reason for the end that something failed. What else is in it a model wrote, so that
+// the request was executed.
+func (b *eventBody) reasoned(failure int) Decision {
+	d := b.classifier.Body(failure, b.resp.Header, nil)
+	d.Status, d.Rule, d.Safety = b.resp.StatusCode, ruleStreamReport, MaybeExecuted
+	return d
+}
+
+// failed ends the stream if d is about a failure.
+func (b *eventBody) failed(d Decision) {
 	if !d.Failed() {
 		return
 	}

@@ -47,6 +47,7 @@ func TestStreamErrors(t *testing.T) {
 	chatError := "data: {\"error\":{\"message\":\"The engine is overloaded.\",\"type\":\"server_error\",\"code\":\"server_overloaded\"}}\n\n"
 	image := "data: {\"candidates\":[{\"content\":{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"" + strings.Repeat("A", 100<<10) + "\"}}]}"
 	hello := "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"tools\":[{\"type\":\"function\"}]}}\n\n"
+	cohere := "event: message-start\ndata: {\"type\":\"message-start\"}\n\n"
 	cr := strings.NewReplacer("\n", "\r").Replace
 	crlf := strings.NewReplacer("\n", "\r\n").Replace
 	for _, tt := range []struct {
@@ -100,6 +101,11 @@ func TestStreamErrors(t *testing.T) {
 		{"a byte order mark", "\xef\xbb\xbf" + chunk + done, "=", errcodes.ClassUnknown, "", 0},
 		{"a byte order mark before the end", "\xef\xbb\xbf" + done, "=", errcodes.ClassUnknown, "", 0},
 		{"a tool's type", "data: {\"jsonrpc\":\"2.0\",\"result\":{\"type\":\"message_start\",\"choices\":[{}]}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"message-end", cohere + "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"error\":null,\"finish_reason\":\"COMPLETE\"}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a delta with an error of another form", "data: {\"type\":\"tick\",\"delta\":{\"error\":\"0.01\"},\"reason\":\"error\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"response.incomplete", hello + "data: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"error\":null,\"incomplete_details\":{\"reason\":\"content_filter\"},\"output\":[{\"type\":\"mcp_call\",\"status\":\"failed\",\"error\":\"x\"}]}}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"done", "event: output\ndata: hi\n\nevent: done\ndata: {}\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a form of its own", "data: tick\n\ndata: tock\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a long event of a form of its own", long, "=", errcodes.ClassUnknown, "", 0},
 		{"long event", long + done, "=", errcodes.ClassUnknown, "", 0},
@@ -127,6 +133,23 @@ func TestStreamErrors(t *testing.T) {
 		{"an error body behind a byte order mark", "\xef\xbb\xbf {\n\"error\":{\"message\":\"The engine is overloaded.\"}}", "", errcodes.ClassOverloaded, "The engine is overloaded.", Rejected},
 		{"a long error", chunk + "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"Slow.\"},\"instructions\":\"" + strings.Repeat("x", 100<<10) + "\"}}\n\n" + done,
 			chunk, errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
+		{"message-end with an error", cohere + "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"error\":\"The engine is overloaded.\",\"finish_reason\":\"ERROR\"}}\n\n",
+			cohere, errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
+		{"message-end with an error and no reason", cohere + "data: {\"delta\":{\"error\":\"upstream failed\"},\n" + "data: \"type\":\"message-end\"}\n\n",
+			cohere, errcodes.ClassServerError, "upstream failed", MaybeExecuted},
+		{"message-end with a reason alone", cohere + "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"ERROR\"}}\n\n", cohere, errcodes.ClassServerError, "", MaybeExecuted},
+		{"message-end for want of time", cohere + "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"TIMEOUT\"}}\n\n", cohere, errcodes.ClassTimeout, "", MaybeExecuted},
+		{"stream-end with a reason", "event: stream-end\ndata: {\"event_type\":\"stream-end\",\"is_finished\":true,\"finish_reason\":\"ERROR\",\"response\":{\"text\":\"The engine is overloaded.\"}}\n\n",
+			"", errcodes.ClassServerError, "", MaybeExecuted},
+		{"done with an error", chunk + "event: done\ndata: {\"error\":{\"message\":\"The engine is overloaded.\"}}\n\n", chunk, errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
+		{"done for a reason", "event: output\ndata: hi\n\nevent: done\ndata: {\"reason\":\"error\"}\n\n", "event: output\ndata: hi\n\n", errcodes.ClassServerError, "", MaybeExecuted},
+		{"response.completed that failed", hello + "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"failed\",\"error\":{\"code\":\"server_error\",\"message\":\"Sorry.\"}}}\n\n",
+			hello, errcodes.ClassServerError, "Sorry.", MaybeExecuted},
+		{"an error behind the end", chunk + done + chatError, chunk + done, errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
+		{"a choice that ended in an error", chunk + "data: {\"choices\":[{\"delta\":{\"content\":\"overloaded\"},\"finish_reason\":\"error\"}]}\n\n" + done, chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"a choice that ended in an error in a long event", chunk + strings.Replace(image, "candidates", "choices", 1) + ",\"finish_reason\":\"error\"}]}\n\n" + done,
+			chunk + strings.Replace(image, "candidates", "choices", 1) + ",\"finish_reason\":\"error\"}]}\n\n", errcodes.ClassServerError, "", MaybeExecuted},
+		{"a choice that ended in an error at the end", strings.Replace(image, "candidates", "choices", 1) + ",\"finish_reason\":\"error\"}]}", "=", errcodes.ClassServerError, "", MaybeExecuted},
 		{"only one byte order mark is none", "\xef\xbb\xbf\xef\xbb\xbf" + done + chunk, "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half a byte order mark", "\xef\xbb" + done + chunk, "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a mark within the stream", chunk + "\xef\xbb\xbf" + done, "=", errcodes.ClassNetwork, "", MaybeExecuted},

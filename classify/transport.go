@@ -105,9 +105,10 @@ type Transport struct {
 	// StreamErrors ends the body of a 200 response that is a stream of events (text/event-stream) with an *[Error] where an event reports
 	// an error, in place of that event, and where the stream ends without its terminal event: data: [DONE], message_stop, response.completed or
 	// response.incomplete, message-end, transcript.text.done and the like, or, in the place of one, a finish_reason of every choice or a
-	// finishReason of every candidate (Gemini) that had begun; those with an index of 255 and more count as one. A stream of another form may end
-	// anywhere, but not before its first event. Nothing is sent again. Events are handed out whole, as soon as they are; one of more than 64
-	// KiB as it comes, and an error is looked for in its first 64 KiB. A stream with a Content-Encoding is left alone.
+	// finishReason of every candidate (Gemini) that had begun; those with an index of 255 and more count as one. A terminal event may report an
+	// error as well, and so does a finish_reason of error or timeout. A stream of another form may end anywhere, but not before its first event.
+	// Nothing is sent again. Events are handed out whole, as soon as they are; one of more than 64 KiB is handed out as it comes: its first 64 KiB
+	// are looked at for an error, and one told further on by a finish_reason or its name stands behind it. A stream with a Content-Encoding is left alone.
 	StreamErrors bool
 	// Budget bounds the retries of all calls; nil means a [TokenBucket] of this Transport: a fifth of the calls, and 10 at once. [Unlimited]
 	// turns it off.
