@@ -10,6 +10,8 @@ import (
 const (
 	// maxWord is longer than every name that is looked for in an event.
 	maxWord = 32
+	// maxRoles is how deep in an object is told what a container is: the function that a choice calls is the eighth.
+	maxRoles = 10
 	// maxChoices is how many choices are told apart; those beyond count as one.
 	maxChoices = 256
 	// scanWindow bounds how far is looked ahead for the end of a line, lest a stream of the one line end is searched for the other over and over.
@@ -293,12 +295,12 @@ func (w *word) is(s string) bool { return !w.over && string(w.buf[:w.n]) == s }
 // jsonScan reads an object as it comes. It follows the few members that say how an answer ends, and skips the rest.
 type jsonScan struct {
 	depth  int
-	roles  [5]role // of the containers around, outermost first
-	closed bool    // the object is whole
-	inText bool    // within a string
-	escape bool    // behind a backslash
-	name   bool    // a name comes next, or is being read
-	keep   bool    // the string or scalar is looked at
+	roles  [maxRoles]role // of the containers around, outermost first
+	closed bool           // the object is whole
+	inText bool           // within a string
+	escape bool           // behind a backslash
+	name   bool           // a name comes next, or is being read
+	keep   bool           // the string or scalar is looked at
 	scalar bool
 	member scanMember
 	word   word
@@ -309,7 +311,8 @@ type jsonScan struct {
 	fault  bool // the delta that stands outermost has an error
 	listed bool // there are choices or candidates
 	item   choice
-	open   choiceSet // of these choices there was more
+	named  choiceSet // these choices were there
+	open   choiceSet // of these there was more
 	ended  choiceSet // these ended
 }
 
@@ -323,6 +326,7 @@ const (
 	roleList          // choices or candidates
 	roleItem          // one of them
 	roleDelta         // what Cohere adds
+	roleContent       // what a choice adds, and what is in that
 )
 
 // scanMember is a member of an object that is looked at.
@@ -339,7 +343,6 @@ const (
 	memberReason
 	memberIndex
 	memberContent
-	memberOffsets
 )
 
 // choice is one answer of several that a stream carries side by side.
@@ -347,7 +350,6 @@ type choice struct {
 	index   int
 	reason  bool // it says why it ends
 	content bool // it has more of the answer
-	offsets bool // it says where in the answer so far a filter looked
 }
 
 // choiceSet is a set of the indexes of choices.
@@ -447,10 +449,8 @@ func (j *jsonScan) enter(object bool) {
 		role = roleDelta
 	case j.member == memberList && !object:
 		role, j.listed = roleList, true
-	case j.member == memberContent:
-		j.item.content = true
-	case j.member == memberOffsets:
-		j.item.offsets = true
+	case in == roleContent, in == roleItem && j.member == memberContent:
+		role = roleContent
 	}
 	j.depth++
 	if j.depth <= len(j.roles) {
@@ -469,16 +469,18 @@ func (j *jsonScan) leave() {
 	j.member, j.name = memberOther, false
 }
 
-// settle counts the choice that was read as ended or not. What the filters of Azure find follows by itself, behind the end as well: it changes
-// neither.
+// settle counts the choice that was read as ended or not. One that adds nothing has not ended by that, nor does it go on behind its end: some list
+// every choice in every chunk, and what the filters of Azure find may come last.
 func (j *jsonScan) settle() {
 	switch i := j.item.index; {
 	case j.item.reason:
 		j.ended.set(i)
 		j.open.clear(i)
-	case j.item.content || !j.item.offsets:
+	case j.item.content:
 		j.open.set(i)
 		j.ended.clear(i)
+	default:
+		j.named.set(i)
 	}
 }
 
@@ -504,12 +506,14 @@ func memberOf(in role, name *word) scanMember {
 			return memberIndex
 		case "delta", "text", "message", "messages", "content":
 			return memberContent
-		case "content_filter_offsets":
-			return memberOffsets
 		}
 		return memberOther
 	}
 	switch {
+	case in == roleContent:
+		if key != "role" {
+			return memberContent
+		}
 	case in == roleDelta:
 		switch key {
 		case "finish_reason":
@@ -542,7 +546,7 @@ func (j *jsonScan) stringValue() {
 	case memberType:
 		j.typ = j.word
 	case memberContent:
-		j.item.content = true
+		j.item.content = j.item.content || j.word.n > 0
 	case memberError:
 		j.fault = j.word.n > 0
 	case memberEnd:

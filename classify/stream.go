@@ -73,8 +73,8 @@ type eventBody struct {
 	ended   bool      // the end was announced
 	endless bool      // no event yet was of a form whose streams have a terminal event
 
-	ending bool      // a choice ended
-	open   choiceSet // these go on
+	open choiceSet // these choices go on
+	over choiceSet // these ended
 }
 
 // Read hands out whole events.
@@ -175,7 +175,7 @@ func (b *eventBody) finish(err error) {
 	}
 	switch {
 	case err == nil:
-	case b.ended, b.ending && b.open == choiceSet{}, b.endless && errors.Is(err, io.EOF):
+	case b.ended, b.over != choiceSet{} && b.open == choiceSet{}, b.endless && errors.Is(err, io.EOF):
 		b.err = err
 	case errors.Is(err, io.EOF):
 		d := Decision{
@@ -280,9 +280,9 @@ func (b *eventBody) note(torn bool) {
 	}
 	b.ended = b.ended || s.terminal() && (!torn || !s.torn())
 	for i := range b.open {
-		b.open[i] = b.open[i]&^s.json.ended[i] | s.json.open[i]
+		b.over[i] = b.over[i]&^s.json.open[i] | s.json.ended[i]
+		b.open[i] = (b.open[i] | s.json.open[i] | s.json.named[i]) &^ b.over[i]
 	}
-	b.ending = b.ending || s.json.ended != choiceSet{}
 	b.endless = (b.endless || b.events == 1) && !s.hasEnd()
 }
 

@@ -88,7 +88,7 @@ func TestStreamErrors(t *testing.T) {
 			"=", errcodes.ClassUnknown, "", 0},
 		{"two choices that end in one chunk", chunk + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"},{\"finish_reason\":\"stop\",\"delta\":{},\"index\":1}]}\n\n",
 			"=", errcodes.ClassUnknown, "", 0},
-		{"two choices, the first ended before", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":0,\"finish_reason\":null,\"content_filter_offsets\":{\"start_offset\":0}},{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+		{"two choices, the first ended before", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null},{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
 			"=", errcodes.ClassUnknown, "", 0},
 		{"many choices", chunkOf(0, "null") + chunkOf(127, "null") + chunkOf(127, `"stop"`) + chunkOf(0, `"stop"`), "=", errcodes.ClassUnknown, "", 0},
 		{"choices beyond those told apart", chunkOf(3000, "null") + chunkOf(3000, `"stop"`), "=", errcodes.ClassUnknown, "", 0},
@@ -157,6 +157,9 @@ func TestStreamErrors(t *testing.T) {
 		{"legacy completions, one of two", "data: {\"object\":\"text_completion\",\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"length\"}]}\n\n" +
 			"data: {\"object\":\"text_completion\",\"choices\":[{\"index\":1,\"text\":\"half of\",\"finish_reason\":null}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"chat, one of two", chunkOf(0, "null") + chunkOf(1, "null") + chunkOf(0, `"stop"`), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a tool called behind the end", chunk + reason + "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\"}}]}}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini behind the end", "data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\n\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}],\"role\":\"model\"}}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"chat, one of two has but begun", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":1,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"chat, one of many", chunkOf(0, "null") + chunkOf(127, "null") + chunkOf(0, `"stop"`), "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"chat, one of two in one chunk", chunk + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":null},{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
 			"=", errcodes.ClassNetwork, "", MaybeExecuted},
