@@ -368,7 +368,7 @@ func (j *jsonScan) feed(part []byte) {
 		i++
 		switch c {
 		case '"':
-			j.inText, j.word = true, word{}
+			j.inText, j.word.n, j.word.over = true, 0, false
 			j.keep = j.member != memberOther || j.name && j.role() != roleOther
 		case '{', '[':
 			j.enter(c == '{')
@@ -384,7 +384,7 @@ func (j *jsonScan) feed(part []byte) {
 			j.endScalar()
 		default:
 			if !j.scalar {
-				j.scalar, j.word = true, word{}
+				j.scalar, j.word.n, j.word.over = true, 0, false
 			}
 			if j.member != memberOther {
 				j.word.add([]byte{c})
