@@ -80,7 +80,7 @@ type Transport struct {
 	// sent again. 0 means none, and one attempt. A longer body is sent once, as it comes.
 	BufferBody int64
 	// MutateRequest turns a request whose failure asks for a changed one (RetryChanged) into that
-	// one. It gets a clone with a fresh body, which it may change and return; nil, nil says that there is nothing to change, and
+	// one. It gets a clone with a fresh body, which it may change in every part and return; nil, nil says that there is nothing to change, and
 	// ends the call. See [LowerMaxTokens] and [SetStream]. nil ends such calls with Decision.Advice.
 	//
 	// A changed request whose Idempotency-Key comes of IdempotencyKeys goes out with a fresh one. A key that the caller set is left
@@ -450,8 +450,16 @@ func innerError(resp *http.Response, err error) *Error {
 // again makes the request of the next attempt.
 func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	ctx := context.WithValue(c.ctx, attemptKey{}, a.N)
-	req := c.current.WithContext(ctx)
-	req.Header = c.current.Header.Clone()
+	var req *http.Request
+	if a.Decision.Retry == errcodes.RetryChanged {
+		req = c.current.Clone(ctx) // MutateRequest may change whatever hangs on it
+		if req.Header == nil {
+			req.Header = make(http.Header)
+		}
+	} else {
+		req = c.current.WithContext(ctx)
+		req.Header = c.current.Header.Clone()
+	}
 	if hasBody(c.current) {
 		body, err := c.current.GetBody()
 		if err != nil {

@@ -1,0 +1,57 @@
+package classify
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/errwire/errwire/errcodes"
+)
+
+// mustChange is an answer that asks for a changed request, under the registry of mutating.
+var mustChange = answer{status: 504, body: `{"error":{"message":"m","type":"timeout_error"}}`}
+
+// mutating returns a Transport with a hook, of which a script that begins with mustChange makes use.
+func mutating(s *fakeServer, hook func(*http.Request) (*http.Request, error)) *Transport {
+	return &Transport{
+		Base: s, Classifier: &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}},
+		MutateRequest: func(r *http.Request, _ Decision) (*http.Request, error) { return hook(r) },
+	}
+}
+
+// Whatever a hook changes is its own.
+func TestMutateLeavesTheCallersRequestAlone(t *testing.T) {
+	for _, form := range []map[string][]string{nil, {"a": {"1"}}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeServer{script: []answer{mustChange, {status: 200}}}
+			req := post(t, t.Context(), "{}")
+			req.Header = nil
+			req.Trailer, req.Form, req.TransferEncoding = http.Header{"X-Sum": {"1"}}, form, []string{"chunked"}
+			before := req.Clone(t.Context())
+			tr := mutating(s, func(r *http.Request) (*http.Request, error) {
+				require.NotNil(t, r.Header)
+				r.URL.Path, r.URL.RawQuery = "/v1/stream", "alt=sse"
+				r.Header.Set("Prefer", "fast")
+				r.Trailer.Set("X-Sum", "2")
+				r.TransferEncoding[0] = "identity"
+				if r.Form != nil {
+					r.Form.Set("a", "2")
+				}
+				return r, nil
+			})
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, 200, resp.StatusCode)
+			require.Equal(t, "/v1/stream", resp.Request.URL.Path)
+			require.Equal(t, "fast", s.headers[1].Get("Prefer"))
+			require.Equal(t, before.URL, req.URL)
+			require.Nil(t, req.Header)
+			require.Equal(t, before.Trailer, req.Trailer)
+			require.Equal(t, before.Form, req.Form)
+			require.Equal(t, before.TransferEncoding, req.TransferEncoding)
+		})
+	}
+}
