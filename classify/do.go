@@ -143,7 +143,7 @@ func (o *operation) failed(start time.Time, err error) (context.Context, error) 
 	if !sleep(l.ctx, nil, o.waited-time.Since(received)) {
 		return nil, o.end(&a, &verdict{stop: StopCanceled, retryAt: v.retryAt, err: ctxError(l.ctx)})
 	}
-	l.waited += o.waited
+	l.waited = plus(l.waited, o.waited)
 	sent, l.withdrawn = true, false
 	return context.WithValue(l.ctx, attemptKey{}, a.N), nil
 }

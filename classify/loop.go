@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -91,7 +92,7 @@ func (l *loop) next(a *Attempt, received time.Time, m means, pace Pace) verdict 
 		v.stop = StopWait
 		return v
 	}
-	v.jitter = jitter(v.wait)
+	v.jitter = min(jitter(v.wait), math.MaxInt64-v.wait)
 	if deadline, ok := l.ctx.Deadline(); ok {
 		left := deadline.Sub(received)
 		if v.wait >= left {
@@ -193,6 +194,14 @@ func (l *loop) done(e *Error) {
 	if l.observer != nil {
 		l.observer.Done(l.ctx, &DoneEvent{Attempts: l.attempts, Waited: l.waited, Queued: l.queued, Err: e})
 	}
+}
+
+// plus returns the sum of two waits, the longest duration if that is too long.
+func plus(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // sleep waits for d; false if ctx ended or the channel, which may be nil, was closed first.

@@ -352,7 +352,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			returned = true
 			return resp, err
 		}
-		c.waited += waited
+		c.waited = plus(c.waited, waited)
 		sent = v.next
 		start = time.Now()
 		resp, err = c.t.sendWith(c.ctx, v.next, pass)
