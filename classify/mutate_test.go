@@ -1,7 +1,9 @@
 package classify
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -52,6 +54,68 @@ func TestMutateLeavesTheCallersRequestAlone(t *testing.T) {
 			require.Equal(t, before.Trailer, req.Trailer)
 			require.Equal(t, before.Form, req.Form)
 			require.Equal(t, before.TransferEncoding, req.TransferEncoding)
+		})
+	}
+}
+
+// The body of before is not sent again in the place of the one that a hook has put there.
+func TestMutateDoesNotSendTheOldBodyAgain(t *testing.T) {
+	fresh := func(text string) io.ReadCloser { return io.NopCloser(strings.NewReader(text)) }
+	for _, tt := range []struct {
+		name string
+		hook func(*http.Request) (*http.Request, error)
+		sent []string
+		stop Stop
+	}{
+		{"a body alone", func(r *http.Request) (*http.Request, error) {
+			r.Body, r.ContentLength = fresh("new"), 3
+			return r, nil
+		}, []string{"old", "new"}, StopBody},
+		{"a body alone, in a clone", func(r *http.Request) (*http.Request, error) {
+			r = r.Clone(r.Context())
+			r.Body, r.ContentLength = fresh("new"), 3
+			return r, nil
+		}, []string{"old", "new"}, StopBody},
+		{"with GetBody", func(r *http.Request) (*http.Request, error) {
+			r.Body, r.ContentLength = fresh("new"), 3
+			r.GetBody = func() (io.ReadCloser, error) { return fresh("new"), nil }
+			return r, nil
+		}, []string{"old", "new", "new"}, StopNone},
+		{"with a GetBody around the old one", func(r *http.Request) (*http.Request, error) {
+			old := r.GetBody
+			r.GetBody = func() (io.ReadCloser, error) {
+				b, err := old()
+				return &prefixedBody{io.MultiReader(strings.NewReader("new and "), b), b}, err
+			}
+			var err error
+			r.Body, err = r.GetBody()
+			return r, err
+		}, []string{"old", "new and old", "new and old"}, StopNone},
+		{"no body any more", func(r *http.Request) (*http.Request, error) {
+			r.Body, r.ContentLength = nil, 0
+			return r, nil
+		}, []string{"old", "", ""}, StopNone},
+		{"another request", func(r *http.Request) (*http.Request, error) {
+			return http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), strings.NewReader("new"))
+		}, []string{"old", "new", "new"}, StopNone},
+		{"another header", func(r *http.Request) (*http.Request, error) {
+			r.Header.Set("Prefer", "fast")
+			return r, nil
+		}, []string{"old", "old", "old"}, StopNone},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{mustChange, {status: 503}, {status: 200}}}
+				resp, err := mutating(s, tt.hook).RoundTrip(post(t, t.Context(), "old"))
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, tt.sent, s.bodies)
+				if tt.stop == StopNone {
+					require.Equal(t, 200, resp.StatusCode)
+				} else {
+					require.Equal(t, tt.stop, ErrorOf(resp).Stop)
+				}
+			})
 		})
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -82,6 +84,9 @@ type Transport struct {
 	// MutateRequest turns a request whose failure asks for a changed one (RetryChanged) into that
 	// one. It gets a clone with a fresh body, which it may change in every part and return; nil, nil says that there is nothing to change, and
 	// ends the call. See [LowerMaxTokens] and [SetStream]. nil ends such calls with Decision.Advice.
+	//
+	// Whoever gives it another Body closes the one before, and sets ContentLength and GetBody with it. Without a GetBody of its own a changed
+	// body goes out once: the next failure ends the call with StopBody, and the old body is not sent in its place.
 	//
 	// A changed request whose Idempotency-Key comes of IdempotencyKeys goes out with a fresh one. A key that the caller set is left
 	// alone: where the server holds a key to one body, as most do, MutateRequest must set another one.
@@ -470,6 +475,12 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	if a.Decision.Retry != errcodes.RetryChanged {
 		return req, StopNone, nil
 	}
+	unchanged := c.current.GetBody
+	given := func() (io.ReadCloser, error) { return unchanged() }
+	if unchanged != nil {
+		req.GetBody = given
+	}
+	body := req.Body
 	changed, err := c.t.MutateRequest(req, a.Decision)
 	switch {
 	case err != nil:
@@ -487,11 +498,22 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 			changed = changed.WithContext(ctx)
 		}
 	}
+	if changed.Body != body && sameFunc(changed.GetBody, given) {
+		if changed != req {
+			changed = changed.WithContext(changed.Context())
+		}
+		changed.GetBody = nil // it gives the old body, whatever is in the new one
+	}
 	if old := c.current.Header.Get("Idempotency-Key"); c.ownKey && changed.Header.Get("Idempotency-Key") == old {
 		changed.Header.Set("Idempotency-Key", rand.Text()) // another body is another request: a server may refuse the old key, or answer with the old work
 	}
 	c.current = changed
 	return changed, StopNone, nil
+}
+
+// sameFunc reports whether f comes of the function literal that g comes of.
+func sameFunc(f, g func() (io.ReadCloser, error)) bool {
+	return f != nil && reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer()
 }
 
 // succeed hands out a response that came after failures, with the history behind it.
