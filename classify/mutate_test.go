@@ -119,3 +119,59 @@ func TestMutateDoesNotSendTheOldBodyAgain(t *testing.T) {
 		})
 	}
 }
+
+// With IdempotencyKeys no request goes out without a key that needs one, whatever a hook made of it.
+func TestMutateKeepsRequestsKeyed(t *testing.T) {
+	const name = "Idempotency-Key"
+	anew := func(r *http.Request) (*http.Request, error) {
+		return http.NewRequestWithContext(r.Context(), http.MethodPost, r.URL.String(), strings.NewReader("new"))
+	}
+	for _, tt := range []struct {
+		title  string
+		get    bool
+		caller string // the key of the caller
+		hook   func(*http.Request) (*http.Request, error)
+		want   string // the key of the changed request; "" for a fresh one, "none" for none
+	}{
+		{"a header", false, "", func(r *http.Request) (*http.Request, error) { r.Header.Set("Prefer", "fast"); return r, nil }, ""},
+		{"made anew", false, "", anew, ""},
+		{"made anew, of one with the caller's key", false, "caller", anew, ""},
+		{"no header at all", false, "", func(r *http.Request) (*http.Request, error) { r.Header = nil; return r, nil }, ""},
+		{"a POST of a GET", true, "", func(r *http.Request) (*http.Request, error) { r.Method = http.MethodPost; return r, nil }, ""},
+		{"a GET of a POST", false, "", func(r *http.Request) (*http.Request, error) {
+			return http.NewRequestWithContext(r.Context(), http.MethodGet, r.URL.String(), http.NoBody)
+		}, "none"},
+		{"the hook's", false, "", func(r *http.Request) (*http.Request, error) { r.Header.Set(name, "hook"); return r, nil }, "hook"},
+		{"the caller's", false, "caller", func(r *http.Request) (*http.Request, error) { return r, nil }, "caller"},
+	} {
+		t.Run(tt.title, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{mustChange, {status: 503}, {status: 200}}}
+				tr := mutating(s, tt.hook)
+				tr.IdempotencyKeys = true
+				req := post(t, t.Context(), "old")
+				if tt.get {
+					req = get(t, t.Context())
+				}
+				if tt.caller != "" {
+					req.Header.Set(name, tt.caller)
+				}
+				resp, err := tr.RoundTrip(req)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, 200, resp.StatusCode)
+				key := func(i int) string { return s.headers[i].Get(name) }
+				require.Equal(t, key(1), key(2))
+				switch tt.want {
+				case "":
+					require.Len(t, key(1), 26)
+					require.NotEqual(t, key(0), key(1))
+				case "none":
+					require.Empty(t, key(1))
+				default:
+					require.Equal(t, tt.want, key(1))
+				}
+			})
+		})
+	}
+}

@@ -2,7 +2,6 @@ package classify
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
@@ -88,15 +87,16 @@ type Transport struct {
 	// Whoever gives it another Body closes the one before, and sets ContentLength and GetBody with it. Without a GetBody of its own a changed
 	// body goes out once: the next failure ends the call with StopBody, and the old body is not sent in its place.
 	//
-	// A changed request whose Idempotency-Key comes of IdempotencyKeys goes out with a fresh one. A key that the caller set is left
-	// alone: where the server holds a key to one body, as most do, MutateRequest must set another one.
+	// With IdempotencyKeys a changed request goes out with a fresh key, whatever of it was changed, unless MutateRequest set one or the key is
+	// the caller's. That is left alone: where the server holds a key to one body, as most do, MutateRequest must set another one. A changed
+	// request whose method is not idempotent and that has no key, because it was made anew or was a GET before, gets one too.
 	//
 	// Only a row of a registry among the Classifier's can ask for it. Of those of package errcodes that is RunInfra's 504 alone: no other provider
 	// documents such a rule, so without a registry that has one MutateRequest is never called. Give a row of another provider the rule with
 	// [errcodes.Registry.With].
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
 	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
-	// per call, the same on every attempt but one with a body that MutateRequest changed. It is the caller's word that the server honours them.
+	// per call, the same on every attempt up to a request that MutateRequest changed, which gets another. It is the caller's word that the server honours them.
 	// A redirect that an [http.Client] follows is a call of its own, with a key of its own.
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
@@ -504,11 +504,21 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 		}
 		changed.GetBody = nil // it gives the old body, whatever is in the new one
 	}
-	if old := c.current.Header.Get("Idempotency-Key"); c.ownKey && changed.Header.Get("Idempotency-Key") == old {
-		changed.Header.Set("Idempotency-Key", rand.Text()) // another body is another request: a server may refuse the old key, or answer with the old work
+	if c.needsKey(changed) {
+		c.ownKey = true
+		changed = keyed(changed)
 	}
 	c.current = changed
 	return changed, StopNone, nil
+}
+
+// needsKey reports whether a changed request is to have a fresh key. One of ours goes with the request that it was made for: a server may refuse it for
+// another, or answer with the old work. And a hook may have lost the key, or made a request that needs one of one that did not.
+func (c *call) needsKey(changed *http.Request) bool {
+	if !c.t.IdempotencyKeys {
+		return false
+	}
+	return !replayable(changed) || c.ownKey && changed.Header.Get("Idempotency-Key") == c.current.Header.Get("Idempotency-Key")
 }
 
 // sameFunc reports whether f comes of the function literal that g comes of.
