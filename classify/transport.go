@@ -78,7 +78,9 @@ type Transport struct {
 	// executed, and before it had a connection one that was not sent; later, reading the body ends with an *[Error].
 	AttemptTimeout time.Duration
 	// BufferBody is how many bytes of a request body without GetBody are read into memory before the first attempt, so that the request can be
-	// sent again. 0 means none, and one attempt. A longer body is sent once, as it comes.
+	// sent again. 0 or less means none, and one attempt. A longer body is sent once, as it comes. A body that fails, or is not as long as
+	// ContentLength says, ends the call before anything is sent; so does the end of the context, in the middle of a read if need be: the body is then
+	// closed, and its Read should return. AttemptTimeout does not run meanwhile. Trailers that reading the body fills in go out with each attempt.
 	BufferBody int64
 	// MutateRequest turns a request whose failure asks for a changed one (RetryChanged) into that
 	// one. It gets a clone with a fresh body, which it may change in every part and return; nil, nil says that there is nothing to change, and
@@ -251,17 +253,35 @@ func (t *Transport) refused(req *http.Request, err error) (*http.Response, error
 func (t *Transport) unread(req *http.Request, err error) (*http.Response, error) {
 	c := t.call(req)
 	a, v := Attempt{Err: err}, verdict{stop: StopNever}
-	var ended bool
-	if a.Decision, ended, a.Err = byContext(c.ctx, err); !ended {
+	ended := c.ctx.Err()
+	if ended == nil && isClosed(req.Cancel) { //nolint:staticcheck // http.Client.Timeout still sets it for RoundTrippers it does not know
+		ended = ctxError(c.ctx)
+	}
+	var caused bool
+	switch a.Decision, caused, a.Err = byContext(c.ctx, err); {
+	case caused:
+	case ended != nil && errors.Is(err, ended):
+		k := kindOf(ended)
+		a.Decision = k.decision()
+	default:
 		a.Decision = localBody.decision()
 	}
 	a.Decision.Safety = NotSent
-	if c.ctx.Err() != nil {
+	if ended != nil {
 		v.stop = StopCanceled
 	}
 	e := c.failed(&a, &v)
 	c.done(e)
 	return nil, e
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // localBody is the kind of a request whose body the caller's reader did not give.
