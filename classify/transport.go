@@ -73,7 +73,7 @@ type Transport struct {
 	// MaxWait is the longest single wait; 0 means 60 s. A longer one ends the call at once.
 	MaxWait time.Duration
 	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 means no bound but the request's context. Of
-	// a response that is a stream of events it bounds only the time to the headers. It
+	// a response whose media type is text/event-stream it bounds only the time to the headers, whatever its status and encoding. It
 	// does not run while the Transport waits. An attempt that ran out of time before its headers is a timeout that may have been
 	// executed, and before it had a connection one that was not sent; later, reading the body ends with an *[Error].
 	AttemptTimeout time.Duration
