@@ -152,7 +152,7 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 		if !j.retrySet {
 			d.Retry = retryFor(j.class, f.judged)
 		}
-		if d.WaitFrom == SourceNone {
+		if d.Wait == 0 {
 			f.resetIfLimit(d)
 		}
 		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.WaitFrom != SourceNone {
@@ -209,7 +209,7 @@ func (f *facts) takeRow(d *Decision, row *errcodes.Entry, by errcodes.Matched, n
 		d.Safety = MaybeExecuted
 	}
 	d.Rule = registryRule(name, by)
-	if d.WaitFrom == SourceNone {
+	if d.Wait == 0 {
 		f.resetIfLimit(d)
 	}
 }
@@ -274,27 +274,35 @@ func lasting(class errcodes.Class) bool {
 	}
 }
 
-// statedWait returns the wait that the response states, reset headers excepted.
+// statedWait returns the wait that the response states, reset headers excepted: the first that is longer than 0, since whoever says 0 in one place and a
+// wait in another means the wait.
 func (f *facts) statedWait() (time.Duration, Source) {
+	zero := SourceNone
+	found := func(wait time.Duration, from Source) bool {
+		if zero == SourceNone {
+			zero = from
+		}
+		return wait > 0
+	}
 	if !f.names.read || f.names.waits {
-		if wait, from := parseRetryAfter(f.header, f.date); from != SourceNone {
+		if wait, from := parseRetryAfter(f.header, f.date); found(wait, from) {
 			return wait, from
 		}
 	}
-	if f.waited {
+	if f.waited && found(f.wait, SourceBody) {
 		return f.wait, SourceBody
 	}
 	for _, s := range f.sentences[:f.nsent] {
-		if wait, ok := waitInText(s, f.date); ok {
+		if wait, ok := waitInText(s, f.date); ok && found(wait, SourceText) {
 			return wait, SourceText
 		}
 	}
 	if f.pageText != "" {
-		if wait, ok := waitInText(f.pageText, f.date); ok {
+		if wait, ok := waitInText(f.pageText, f.date); ok && found(wait, SourceText) {
 			return wait, SourceText
 		}
 	}
-	return 0, SourceNone
+	return 0, zero
 }
 
 // resetIfLimit reads the wait from reset headers, which count only where a limit refuses.
@@ -303,7 +311,7 @@ func (f *facts) resetIfLimit(d *Decision) {
 		return
 	}
 	wait, ok := f.resetWait()
-	if !ok {
+	if !ok || wait == 0 && d.WaitFrom != SourceNone {
 		return
 	}
 	d.Wait, d.WaitFrom = wait, SourceReset

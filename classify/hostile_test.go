@@ -148,18 +148,30 @@ func TestRetryAfterForms(t *testing.T) {
 		{"Retry-After", "-1", false, 0, SourceNone},
 		{"Retry-After", "NaN", false, 0, SourceNone},
 		{"Retry-After", "inf", false, 0, SourceNone},
-		{"Retry-After", "1e3", false, 0, SourceNone},
+		{"Retry-After", "1e3", false, 1000 * time.Second, SourceRetryAfter},
+		{"Retry-After", "1e-3", false, time.Millisecond, SourceRetryAfter},
+		{"Retry-After", "1E10", false, math.MaxInt64, SourceRetryAfter},
+		{"Retry-After", "1e400", false, math.MaxInt64, SourceRetryAfter},
+		{"Retry-After", "1e", false, 0, SourceNone},
+		{"Retry-After", "e1", false, 0, SourceNone},
+		{"Retry-After", "+5", false, 0, SourceNone},
+		{"Retry-After", "2, Sun, 06 Nov 1994 08:49:46 GMT", false, 9 * time.Second, SourceRetryAfter},
+		{"Retry-After", "Sunday, 06-Nov-94 08:49:47 GMT,Sun, 06 Nov 1994 08:49:46 GMT, 2", false, 10 * time.Second, SourceRetryAfter},
+		{"Retry-After", "20, Sun, 06 Nov 1994 08:49:46 GMT", true, 20 * time.Second, SourceRetryAfter},
+		{"Retry-After", "x, 3, y, z", false, 3 * time.Second, SourceRetryAfter},
+		{"Retry-After", strings.Repeat("0", 200) + "5", false, 5 * time.Second, SourceRetryAfter},
+		{"Retry-After", "5." + strings.Repeat("0", 200), false, 5 * time.Second, SourceRetryAfter},
 		{"Retry-After", "0x10", false, 0, SourceNone},
 		{"Retry-After", "soon", false, 0, SourceNone},
 		{"Retry-After", "", false, 0, SourceNone},
 		{"Retry-After", "1.2.3", false, 0, SourceNone},
-		{"Retry-After", strings.Repeat("9", 5000), false, 0, SourceNone},
+		{"Retry-After", strings.Repeat("9", 5000), false, math.MaxInt64, SourceRetryAfter},
 		{"Retry-After-Ms", "494", false, 494 * time.Millisecond, SourceRetryAfterMs},
 		{"Retry-After-Ms", "494.5", false, 494500 * time.Microsecond, SourceRetryAfterMs},
 		{"X-Ms-Retry-After-Ms", "350", false, 350 * time.Millisecond, SourceRetryAfterMs},
 		{"Retry-After-Ms", "99999999999999999999", false, math.MaxInt64, SourceRetryAfterMs},
 	} {
-		t.Run(tt.name+" "+tt.value, func(t *testing.T) {
+		t.Run(tt.name+" "+cut(tt.value, 64), func(t *testing.T) {
 			at := date
 			if tt.undated {
 				at = time.Time{}
