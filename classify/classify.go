@@ -28,7 +28,8 @@ import (
 //     of their rows, in Safety and in Retry (never before changed, changed before once, once before backoff).
 //
 // Then X-Should-Retry: false ends it (a request that has to be changed may still be sent changed), and
-// X-Should-Retry: true lets a failure be sent again that nothing but its status called final.
+// X-Should-Retry: true lets a failure be sent again that nothing but its status called final: neither a row of the Registries, nor that it is about
+// money or a quota. Of several values false wins, in any spelling of its case.
 // Decision.Rule names what decided.
 type Classifier struct {
 	// Registries are the providers this client talks to, asked in order. None is needed: codes, types and
@@ -145,7 +146,7 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 	case by == errcodes.MatchedStatus && len(regs) == 1 && j.yieldsTo(&row):
 		// The row for the status says more than the status, or than text that says the same.
 		f.takeRow(d, &row, by, name)
-		j.class, j.retry = row.Class, row.Retry
+		j.class, j.retry, j.byStatus = row.Class, row.Retry, false
 	default:
 		d.Class, d.Rule = j.class, j.rule
 		d.Retry = j.retry
@@ -174,6 +175,7 @@ func (j *judgement) yieldsTo(row *errcodes.Entry) bool {
 // takeCaution makes d as careful as the rows for the status are: which of the registries' providers answered is not known, so neither row is the one
 // that decides, but what any of them warns of may be true.
 func (f *facts) takeCaution(d *Decision, j *judgement, regs []*errcodes.Registry) {
+	known := false
 	for _, r := range regs {
 		row, by := r.MatchBy(f.judged, "", "")
 		if by != errcodes.MatchedStatus || !j.yieldsTo(&row) {
@@ -182,9 +184,15 @@ func (f *facts) takeCaution(d *Decision, j *judgement, regs []*errcodes.Registry
 		if row.MaybeExecuted {
 			d.Safety = MaybeExecuted
 		}
+		if row.Retry == errcodes.RetryNever {
+			known = true
+		}
 		if care(row.Retry) > care(d.Retry) {
 			d.Retry, d.Rule = row.Retry, registryRule(r.Name(), by)
 		}
+	}
+	if known {
+		j.byStatus = false // one of them knows it
 	}
 }
 
@@ -335,12 +343,12 @@ func (f *facts) resetWait() (time.Duration, bool) {
 
 // finish applies what the server says about retrying as such.
 func (f *facts) finish(d *Decision, j *judgement) {
-	should := ""
+	veto, lift := false, false
 	if !f.names.read || f.names.shouldRetry {
-		should = header(f.header, "X-Should-Retry")
+		veto, lift = shouldRetry(f.header)
 	}
-	switch should {
-	case "false":
+	switch {
+	case veto:
 		d.Vetoed = true
 		switch {
 		case d.Retry == errcodes.RetryChanged, d.Retry == errcodes.RetryNever:
@@ -355,12 +363,22 @@ func (f *facts) finish(d *Decision, j *judgement) {
 				d.Advice = adviceFor(d.Class, d.Retry)
 			}
 		}
-	case "true":
-		if j.byStatus && d.Retry == errcodes.RetryNever {
-			d.Retry, d.Rule = errcodes.RetryBackoff, ruleLift
-		}
+	case lift && j.byStatus && d.Retry == errcodes.RetryNever && !ofMoney(d.Class):
+		d.Retry, d.Rule = errcodes.RetryBackoff, ruleLift
 	}
 	d.MaxAttempts = attemptsFor(d.Retry)
+}
+
+// shouldRetry reads X-Should-Retry, which a proxy may have repeated or joined. False wins.
+func shouldRetry(h http.Header) (veto, lift bool) {
+	for _, v := range h["X-Should-Retry"] {
+		for item := range strings.SplitSeq(v, ",") {
+			item = strings.TrimSpace(item)
+			veto = veto || strings.EqualFold(item, "false")
+			lift = lift || strings.EqualFold(item, "true")
+		}
+	}
+	return veto, lift && !veto
 }
 
 // attemptsFor returns how many attempts a failure under the rule r is worth, 0 for as many as the caller likes.
