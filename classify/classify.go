@@ -156,7 +156,7 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 		if d.Wait == 0 {
 			f.resetIfLimit(d)
 		}
-		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.WaitFrom != SourceNone {
+		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.Wait > 0 {
 			d.Retry = errcodes.RetryBackoff
 		}
 		if len(regs) > 1 && by == errcodes.MatchedStatus {

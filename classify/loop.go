@@ -129,7 +129,7 @@ func (l *loop) refusal(a *Attempt, m means, pace Pace) Stop {
 		return StopUnchanged
 	case pace != Parked && a.N-l.parked >= l.maxAttempts:
 		return StopAttempts
-	case d.MaxAttempts > 0 && l.failures(d) >= d.MaxAttempts:
+	case l.spent(d):
 		return StopClass
 	case d.Safety == MaybeExecuted && !l.ambiguous && !m.replayable:
 		return StopUnsafe
@@ -139,15 +139,29 @@ func (l *loop) refusal(a *Attempt, m means, pace Pace) Stop {
 	return StopNone
 }
 
-// failures counts the attempts of this call that failed like d.
-func (l *loop) failures(d *Decision) int {
-	n := 0
+// spent reports whether this call has had as many failures like d, which is the last of them, as are worth an attempt.
+func (l *loop) spent(d *Decision) bool {
+	limit, n := d.MaxAttempts, 0
 	for i := range l.attempts {
-		if o := &l.attempts[i].Decision; o.Class == d.Class && o.Retry == d.Retry {
+		o := &l.attempts[i].Decision
+		if o.Class == d.Class && o.Retry == d.Retry || d.follows(o) {
 			n++
+			if limit == 0 {
+				limit = o.MaxAttempts
+			}
 		}
 	}
-	return n
+	return limit > 0 && n >= limit
+}
+
+// follows reports whether d, although it is to be treated in another way than o, is one more failure of the kind of o: a plain 500 behind any other, or
+// one that states a wait behind a plain one.
+func (d *Decision) follows(o *Decision) bool {
+	if o.Status != d.Status || d.Status == 0 {
+		return false
+	}
+	return d.Retry == errcodes.RetryOnce && o.Retry == errcodes.RetryBackoff ||
+		d.Retry == errcodes.RetryBackoff && o.Retry == errcodes.RetryOnce && o.Class == d.Class
 }
 
 // served accounts for a call that ended with d: the server took it up, whatever it made of it. Of an operation that failed for a reason

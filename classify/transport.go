@@ -25,7 +25,8 @@ import (
 //
 // What the [Classifier] calls RetryOnce (a plain 500: twice in all), RetryBackoff (as often as MaxAttempts
 // says), and RetryChanged if MutateRequest is set. Failures are counted by kind as well as by
-// call: 500, 429, 500 ends at the second 500. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
+// call: 500, 429, 500 ends at the second 500. A plain 500 counts together with every 500 before it, also one that is RetryBackoff because it says more; and
+// a 500 that states a wait (Retry-After: 1) together with a plain one before it. A stated wait of 0 is none. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
 // 9.2.2) or it carries an Idempotency-Key: one whose connection broke or went silent after it was sent, and one whose answer a registry marks as
 // MaybeExecuted, as Runbase's does a 500 and a 504. Any other answer counts as a refusal, so that without such a row a POST goes out again after
@@ -441,7 +442,7 @@ func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
 // means returns what this call could do about a failure.
 func (c *call) means(d *Decision, resp *http.Response, inner *Error) means {
 	return means{
-		sendable:   resp != nil || sendable(c.current),
+		sendable:   resp != nil || d.Rule != netUnknown.rule || sendable(c.current),
 		nested:     nested(c.request) || inner != nil,
 		changeable: c.t.MutateRequest != nil,
 		// A changed request of a key of our own gets a fresh one, which does not keep the work from being done twice.
@@ -602,7 +603,8 @@ func nested(req *http.Request) bool {
 	return err == nil && n > 0
 }
 
-// sendable reports whether the request could ever have been sent over HTTP.
+// sendable reports whether the request could ever have been sent over HTTP. A base may know further schemes: only an error that says nothing is laid to
+// the scheme, as net/http has no kind for that one.
 func sendable(req *http.Request) bool {
 	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https")
 }
