@@ -760,3 +760,42 @@ func TestTransportCopies(t *testing.T) {
 		require.Equal(t, 60, spend(t, &other, s, 50))
 	})
 }
+
+// A base may know more schemes than http and https. Only what says nothing about itself is laid to the scheme.
+func TestTransportOfOtherSchemes(t *testing.T) {
+	what := errors.New("unsupported protocol scheme")
+	for _, tt := range []struct {
+		name, url string
+		err       error
+		attempts  int
+		stop      Stop
+	}{
+		{"refused", "http+unix://docker/v1/models", &net.OpError{Op: "dial", Net: "unix", Err: syscall.ECONNREFUSED}, 4, StopAttempts},
+		{"broken", "tunnel://api.test/v1/models", io.EOF, 4, StopAttempts},
+		{"unknown", "tunnel://api.test/v1/models", what, 1, StopNever},
+		{"unknown, of http", "http://api.test/v1/models", what, 2, StopClass},
+		{"no host", "http:///v1/models", what, 1, StopNever},
+		{"no host, refused", "http:///v1/models", syscall.ECONNREFUSED, 4, StopAttempts},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{err: tt.err}}}
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tt.url, http.NoBody)
+				require.NoError(t, err)
+				_, err = (&Transport{Base: s}).RoundTrip(req)
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Equal(t, tt.stop, e.Stop)
+				require.Len(t, s.times, tt.attempts)
+			})
+		})
+	}
+	// What net/http itself does not know is sent once.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "ftp://api.test/", http.NoBody)
+	require.NoError(t, err)
+	_, err = (&Transport{Base: &http.Transport{}}).RoundTrip(req)
+	e, ok := errors.AsType[*Error](err)
+	require.True(t, ok)
+	require.Equal(t, StopNever, e.Stop)
+	require.Len(t, e.Attempts, 1)
+}
