@@ -399,7 +399,7 @@ func (c *Classifier) Err(err error) Decision {
 	if err == nil {
 		return Decision{}
 	}
-	if inner, ok := errors.AsType[*Error](err); ok {
+	if inner, ok := errors.AsType[*Error](err); ok && inner != nil {
 		return inner.Decision
 	}
 	k := kindOf(err)

@@ -48,7 +48,7 @@ type Signal struct {
 }
 
 // Do calls op until it succeeds, cannot succeed, or p or ctx ends it. op gets a context that tells a [Transport] within not to retry on its own
-// after the first attempt; [ResendCount] reads the number from it. Turn off the retries of an SDK in op.
+// after the first attempt; [ResendCount] reads the number from it. Turn off the retries of an SDK in op. A nil ctx is [context.Background].
 //
 // It returns what op returned last. The error is nil or an *[Error] with the history, in which [errors.Is] and [errors.As] find the last
 // error of op. What happens to failures, and which waits there are, is as in [Transport]; nothing changes an
@@ -68,11 +68,16 @@ type Signal struct {
 // decoded would be paid for twice, and an error of a file or of the program stays what it is. The kind alone counts, so a decoder that returns the
 // io.ErrUnexpectedEOF of a connection that broke is believed.
 //
+// A nil *[Error] in an error, as return v, ErrorOf(resp) makes it of a response that succeeded, is such another one: op did return an error. Return nil then.
+//
 // An error in which [errors.As] finds a *[backoff.PermanentError], as [backoff.Permanent] makes it, ends the call at once, whatever is
 // known of it: op has the last word. Its class stays, and what it wraps is found in the Error as usual.
 func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
 	if p == nil {
 		p = &Policy{}
+	}
+	if ctx == nil {
+		ctx = context.Background()
 	}
 	var start time.Time
 	if p.Observer != nil {
