@@ -2,6 +2,7 @@ package classify
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -46,6 +47,11 @@ type Classifier struct {
 // closed it before still has to. A response below 400 is no failure and is not read; [Classifier.Body] judges one
 // that carries an error all the same. A nil response gives the zero Decision.
 func (c *Classifier) Response(resp *http.Response) Decision {
+	return c.within(math.MaxInt64, resp)
+}
+
+// within is Response for somebody who waits no longer than most for the body.
+func (c *Classifier) within(most time.Duration, resp *http.Response) Decision {
 	if resp == nil {
 		return Decision{}
 	}
@@ -59,7 +65,7 @@ func (c *Classifier) Response(resp *http.Response) Decision {
 	if c != nil && c.BodyTimeout > 0 {
 		timeout = c.BodyTimeout
 	}
-	return c.Body(resp.StatusCode, resp.Header, hold(resp, limit, timeout))
+	return c.Body(resp.StatusCode, resp.Header, hold(resp, limit, min(timeout, most)))
 }
 
 // Body judges a status, headers and the beginning of a body. It is pure: the same input gives the same Decision. Use it

@@ -314,6 +314,42 @@ func TestResponseOfAStalledBody(t *testing.T) {
 	})
 }
 
+// A wait that the headers alone make impossible does not cost the time of a body that never comes.
+func TestTransportDoesNotWaitForTheBodyOfALostCause(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		header http.Header
+		took   time.Duration
+		stop   Stop
+	}{
+		{"beyond the deadline", http.Header{"Retry-After": {"30"}}, drainTimeout, StopDeadline},
+		{"beyond the deadline, a date", http.Header{"Date": {"Sat, 21 Nov 2026 08:00:00 GMT"}, "Retry-After": {"Sat, 21 Nov 2026 08:00:30 GMT"}}, drainTimeout, StopDeadline},
+		{"beyond MaxWait", http.Header{"Retry-After-Ms": {"100000"}}, drainTimeout, StopWait},
+		{"of no wait", nil, defaultBodyTimeout, StopAttempts},
+		{"of a wait that fits", http.Header{"Retry-After": {"1"}}, defaultBodyTimeout, StopAttempts},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 503, Header: tt.header, Request: r, Body: &stalled{data: strings.NewReader("x"), closed: make(chan struct{})}}, nil
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				tr := &Transport{Base: base}
+				if tt.stop == StopAttempts {
+					tr.MaxAttempts = 1
+				}
+				start := time.Now()
+				resp, err := tr.RoundTrip(get(t, ctx))
+				require.NoError(t, err)
+				require.Equal(t, tt.took, time.Since(start))
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, tt.stop, ErrorOf(resp).Stop)
+			})
+		})
+	}
+}
+
 func TestTransportGivesUpOnAStalledBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bodies := 0

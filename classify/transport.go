@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -37,7 +38,7 @@ import (
 // # How long it waits
 //
 // As long as the server asked, else 1 s, 2 s, 4 s, in either case plus up to a tenth (at most 1 s) by chance. If the wait asked for is longer than
-// MaxWait, or ends after the deadline of the request's context, the call ends at once, with
+// MaxWait, or ends after the deadline of the request's context, the call ends at once (a body that stalls behind such headers gets half a second), with
 // the provider's answer, and [Error.RetryAt] says when to come back. A date in Retry-After is measured against the response's Date, as the clocks
 // of the two machines may disagree; without a Date it is ignored.
 //
@@ -397,7 +398,7 @@ func (c *call) abandon() {
 // judge completes an attempt that failed. It returns what a Transport further down concluded.
 func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	if a.Err == nil {
-		a.Decision = c.t.Classifier.Response(resp)
+		a.Decision = c.t.Classifier.within(c.patience(resp.Header), resp)
 		a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
 		return innerError(resp, nil)
 	}
@@ -413,6 +414,18 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 		a.Decision = k.decision()
 	}
 	return innerError(nil, a.Err)
+}
+
+// patience is how long the call waits for an error body: hardly, when the headers alone state a wait that it will not wait.
+func (c *call) patience(h http.Header) time.Duration {
+	if len(h["Retry-After"]) == 0 && len(h["Retry-After-Ms"]) == 0 {
+		return math.MaxInt64
+	}
+	wait, _ := parseRetryAfter(h, parseDate(header(h, "Date")))
+	if deadline, ok := c.ctx.Deadline(); wait > c.maxWait || ok && wait >= time.Until(deadline) {
+		return drainTimeout
+	}
+	return math.MaxInt64
 }
 
 // report tells the gate what an attempt brought.
