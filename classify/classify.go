@@ -36,9 +36,9 @@ type Classifier struct {
 	// Registries are the providers this client talks to, asked in order. None is needed: codes, types and
 	// shapes that are common among providers are known.
 	Registries []*errcodes.Registry
-	// BodyLimit is how many bytes of an error body Response reads; 0 means 64 KiB.
+	// BodyLimit is how many bytes of an error body Response reads; 0 or less means 64 KiB.
 	BodyLimit int64
-	// BodyTimeout is how long Response waits for them; 0 means 3 s. What has arrived by then is judged.
+	// BodyTimeout is how long Response waits for them; 0 or less means 3 s. What has arrived by then is judged.
 	BodyTimeout time.Duration
 }
 

@@ -22,9 +22,9 @@ type Policy struct {
 	Signal func(error) Signal
 	// NewBackOff makes the backoff policy of one call, as in [Transport].
 	NewBackOff func() backoff.BackOff
-	// MaxAttempts bounds the attempts of a call, the first included; 0 means 4, 1 means no retry.
+	// MaxAttempts bounds the attempts of a call, the first included; 0 or less means 4, 1 means no retry.
 	MaxAttempts int
-	// MaxWait is the longest single wait; 0 means 60 s. A longer one ends the call at once.
+	// MaxWait is the longest wait that a server may ask for, as in [Transport]; 0 or less means 60 s. If it asks for a longer one, the call ends at once.
 	MaxWait time.Duration
 	// ReplayAmbiguous says that the operation may be done twice: it is idempotent, or sends one idempotency key
 	// with all its attempts. Without it an operation that may have been done is not repeated.

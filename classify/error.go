@@ -25,11 +25,11 @@ const (
 	StopVeto                   // the server said X-Should-Retry: false
 	StopAttempts               // the call has had all its attempts
 	StopClass                  // failures of this class are not worth more attempts: a second 500
-	StopWait                   // the wait asked for is longer than MaxWait
+	StopWait                   // the wait that the server asked for is longer than MaxWait
 	StopDeadline               // the context ends before the wait does
 	StopCanceled               // the context ended: cancelled, or past its deadline in the middle of an attempt
 	StopUnsafe                 // the work may have begun and the request is not idempotent
-	StopBody                   // the request body cannot be sent a second time
+	StopBody                   // the request body cannot be sent a second time: GetBody is not set, or failed
 	StopUnchanged              // only a changed request can succeed, and nothing changes it
 	StopNested                 // another retry loop, around this one or within the operation of Do, decides
 	StopBackOff                // the backoff policy said so
@@ -49,7 +49,7 @@ var stopTexts = [...]struct{ name, text string }{
 	StopDeadline:   {"deadline", "the deadline comes before the end of the wait"},
 	StopCanceled:   {"canceled", "the caller gave up"},
 	StopUnsafe:     {"unsafe_replay", "the work may have begun, and the request is neither idempotent nor keyed"},
-	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set, and no copy was kept"},
+	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set or failed, and no copy was kept"},
 	StopUnchanged:  {"unchanged", "only a changed request can succeed"},
 	StopNested:     {"nested", "another retry loop, around this one or within it, decides"},
 	StopBackOff:    {"backoff_policy", "the backoff policy ended the call"},

@@ -2,9 +2,13 @@ package classify
 
 import (
 	"context"
+	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 )
 
@@ -61,4 +65,40 @@ func TestPlain500sCountTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A value below 0 is as good as none, and the waits of the client's own are cut to MaxWait, where those of a server end the call.
+func TestBoundsBelowZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}}}
+		tr := &Transport{Base: s, MaxAttempts: -1, MaxWait: -1, AttemptTimeout: -1, BufferBody: -1}
+		resp, err := tr.RoundTrip(post(t, t.Context(), "{}"))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Len(t, s.times, defaultMaxAttempts)
+
+		s = &fakeServer{script: []answer{{status: 503}}}
+		tr = &Transport{Base: s, MaxWait: 2 * time.Second, MaxAttempts: 2, NewBackOff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) }}
+		resp, err = tr.RoundTrip(post(t, t.Context(), "{}"))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Len(t, s.waits(), 1)
+		require.GreaterOrEqual(t, s.waits()[0], 2*time.Second)
+		require.LessOrEqual(t, s.waits()[0], 2200*time.Millisecond)
+	})
+}
+
+func TestStopBodyOfAGetBodyThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := errors.New("the file is gone")
+		s := &fakeServer{script: []answer{{status: 503}}}
+		req := post(t, t.Context(), "{}")
+		req.GetBody = func() (io.ReadCloser, error) { return nil, gone }
+		resp, err := (&Transport{Base: s}).RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, StopBody, ErrorOf(resp).Stop)
+		require.ErrorIs(t, ErrorOf(resp), gone)
+		require.ErrorContains(t, ErrorOf(resp), "the file is gone; the request body cannot be sent again: GetBody is not set or failed")
+	})
 }

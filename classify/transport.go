@@ -37,7 +37,8 @@ import (
 //
 // # How long it waits
 //
-// As long as the server asked, else 1 s, 2 s, 4 s, in either case plus up to a tenth (at most 1 s) by chance. If the wait asked for is longer than
+// As long as the server asked, else 1 s, 2 s, 4 s, in either case plus up to a tenth (at most 1 s) by chance; a request that MutateRequest changed goes
+// out at once where no wait is stated. If the wait asked for is longer than
 // MaxWait, or ends after the deadline of the request's context, the call ends at once (a body that stalls behind such headers gets half a second), with
 // the provider's answer, and [Error.RetryAt] says when to come back. A date in Retry-After is measured against the response's Date, as the clocks
 // of the two machines may disagree; without a Date it is ignored.
@@ -70,11 +71,12 @@ type Transport struct {
 	// means 1 s, 2 s, 4 s and so on. It is asked once before each further attempt, and its Stop ends the call.
 	// What it returns needs no locks. It should not jitter downward.
 	NewBackOff func() backoff.BackOff
-	// MaxAttempts bounds the attempts of a call, the first included; 0 means 4, 1 means no retry.
+	// MaxAttempts bounds the attempts of a call, the first included; 0 or less means 4, 1 means no retry.
 	MaxAttempts int
-	// MaxWait is the longest single wait; 0 means 60 s. A longer one ends the call at once.
+	// MaxWait is the longest wait that a server may ask for; 0 or less means 60 s. If it asks for a longer one, the call ends at once. The waits of
+	// NewBackOff, and the default's, are cut to it. What chance adds, up to a tenth and at most 1 s, comes on top of either.
 	MaxWait time.Duration
-	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 means no bound but the request's context. Of
+	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 or less means no bound but the request's context. Of
 	// a response whose media type is text/event-stream it bounds only the time to the headers, whatever its status and encoding. It
 	// does not run while the Transport waits. An attempt that ran out of time before its headers is a timeout that may have been
 	// executed, and before it had a connection one that was not sent; later, reading the body ends with an *[Error].
