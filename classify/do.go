@@ -72,7 +72,7 @@ type Signal struct {
 //
 // An error in which [errors.As] finds a *[backoff.PermanentError], as [backoff.Permanent] makes it, ends the call at once, whatever is
 // known of it: op has the last word. Its class stays, and what it wraps is found in the Error as usual.
-func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
+func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) { //nolint:contextcheck // a new one only where there is none
 	if p == nil {
 		p = &Policy{}
 	}
@@ -95,7 +95,7 @@ func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, erro
 			return v, end
 		}
 		start = time.Now()
-		if v, err = op(next); err == nil { //nolint:contextcheck // next comes of ctx
+		if v, err = op(next); err == nil {
 			o.succeeded(start)
 			return v, nil
 		}
