@@ -100,5 +100,14 @@ func TestStopBodyOfAGetBodyThatFails(t *testing.T) {
 		require.Equal(t, StopBody, ErrorOf(resp).Stop)
 		require.ErrorIs(t, ErrorOf(resp), gone)
 		require.ErrorContains(t, ErrorOf(resp), "the file is gone; the request body cannot be sent again: GetBody is not set or failed")
+		require.Len(t, s.times, 1)
+
+		req = post(t, t.Context(), "{}")
+		req.GetBody = func() (io.ReadCloser, error) { return nil, nil } //nolint:nilnil // the mistake
+		resp, err = (&Transport{Base: s}).RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, StopBody, ErrorOf(resp).Stop)
+		require.Len(t, s.times, 2, "an empty body is not sent in its place")
 	})
 }

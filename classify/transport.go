@@ -503,6 +503,9 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	}
 	if hasBody(c.current) {
 		body, err := c.current.GetBody()
+		if err == nil && body == nil {
+			err = errors.New("classify: GetBody returned neither a body nor an error")
+		}
 		if err != nil {
 			return nil, StopBody, err
 		}
