@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -41,7 +42,7 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 		// The body is the connection, and has more methods than a body.
 		timer.Stop()
 		return resp, nil
-	case isEventStream(resp):
+	case isOfEvents(resp.Header):
 		timer.Stop() // it lasts as long as the answer does
 	}
 	resp.Body = &timedBody{
@@ -49,6 +50,12 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 		classifier: t.Classifier, n: ResendCount(req.Context()) + 1, resp: resp,
 	}
 	return resp, nil
+}
+
+// isOfEvents reports whether the media type is that of a stream of events, whatever its encoding, its parameters and the status.
+func isOfEvents(h http.Header) bool {
+	media, _, _ := strings.Cut(header(h, "Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
 }
 
 // attemptTimeoutError is the error of an attempt that took longer than AttemptTimeout.

@@ -44,14 +44,20 @@ func (b *slowBody) Close() error { b.closed = true; return nil }
 
 func TestAttemptTimeoutCoversTheBody(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		media   string
-		bytes   int // one a second
-		timeout bool
+		name     string
+		status   int
+		media    string
+		encoding string
+		bytes    int // one a second
+		timeout  bool
 	}{
-		{"in time", "application/json", 8, false},
-		{"late", "application/json", 20, true},
-		{"a stream lasts", "text/event-stream", 1000, false},
+		{"in time", 200, "application/json", "", 8, false},
+		{"late", 200, "application/json", "", 20, true},
+		{"a stream lasts", 200, "text/event-stream", "", 1000, false},
+		{"with parameters", 200, "Text/Event-Stream; charset=utf-8; charset=x", "", 1000, false},
+		{"encoded", 200, "text/event-stream", "gzip", 1000, false},
+		{"another status", 201, "text/event-stream", "", 1000, false},
+		{"named alike", 200, "text/event-streams", "", 20, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -62,7 +68,11 @@ func TestAttemptTimeoutCoversTheBody(t *testing.T) {
 						return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"30"}}, Body: http.NoBody, Request: r}, nil
 					}
 					body = &slowBody{ctx: r.Context(), every: time.Second, n: tt.bytes}
-					return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {tt.media}, "X-Request-Id": {"r2"}}, Body: body, Request: r}, nil
+					h := http.Header{"Content-Type": {tt.media}, "X-Request-Id": {"r2"}}
+					if tt.encoding != "" {
+						h.Set("Content-Encoding", tt.encoding)
+					}
+					return &http.Response{StatusCode: tt.status, Header: h, Body: body, Request: r}, nil
 				})
 				tr := &Transport{Base: base, AttemptTimeout: 10 * time.Second}
 				start := time.Now()

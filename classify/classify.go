@@ -2,6 +2,7 @@ package classify
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,15 +29,16 @@ import (
 //     of their rows, in Safety and in Retry (never before changed, changed before once, once before backoff).
 //
 // Then X-Should-Retry: false ends it (a request that has to be changed may still be sent changed), and
-// X-Should-Retry: true lets a failure be sent again that nothing but its status called final.
+// X-Should-Retry: true lets a failure be sent again that nothing but its status called final: neither a row of the Registries, nor that it is about
+// money or a quota. Of several values false wins, in any spelling of its case.
 // Decision.Rule names what decided.
 type Classifier struct {
 	// Registries are the providers this client talks to, asked in order. None is needed: codes, types and
 	// shapes that are common among providers are known.
 	Registries []*errcodes.Registry
-	// BodyLimit is how many bytes of an error body Response reads; 0 means 64 KiB.
+	// BodyLimit is how many bytes of an error body Response reads; 0 or less means 64 KiB.
 	BodyLimit int64
-	// BodyTimeout is how long Response waits for them; 0 means 3 s. What has arrived by then is judged.
+	// BodyTimeout is how long Response waits for them; 0 or less means 3 s. What has arrived by then is judged.
 	BodyTimeout time.Duration
 }
 
@@ -45,6 +47,11 @@ type Classifier struct {
 // closed it before still has to. A response below 400 is no failure and is not read; [Classifier.Body] judges one
 // that carries an error all the same. A nil response gives the zero Decision.
 func (c *Classifier) Response(resp *http.Response) Decision {
+	return c.within(math.MaxInt64, resp)
+}
+
+// within is Response for somebody who waits no longer than most for the body.
+func (c *Classifier) within(most time.Duration, resp *http.Response) Decision {
 	if resp == nil {
 		return Decision{}
 	}
@@ -58,7 +65,7 @@ func (c *Classifier) Response(resp *http.Response) Decision {
 	if c != nil && c.BodyTimeout > 0 {
 		timeout = c.BodyTimeout
 	}
-	return c.Body(resp.StatusCode, resp.Header, hold(resp, limit, timeout))
+	return c.Body(resp.StatusCode, resp.Header, hold(resp, limit, min(timeout, most)))
 }
 
 // Body judges a status, headers and the beginning of a body. It is pure: the same input gives the same Decision. Use it
@@ -145,17 +152,17 @@ func (c *Classifier) judge(f *facts, d *Decision) {
 	case by == errcodes.MatchedStatus && len(regs) == 1 && j.yieldsTo(&row):
 		// The row for the status says more than the status, or than text that says the same.
 		f.takeRow(d, &row, by, name)
-		j.class, j.retry = row.Class, row.Retry
+		j.class, j.retry, j.byStatus = row.Class, row.Retry, false
 	default:
 		d.Class, d.Rule = j.class, j.rule
 		d.Retry = j.retry
 		if !j.retrySet {
 			d.Retry = retryFor(j.class, f.judged)
 		}
-		if d.WaitFrom == SourceNone {
+		if d.Wait == 0 {
 			f.resetIfLimit(d)
 		}
-		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.WaitFrom != SourceNone {
+		if d.Class == errcodes.ClassServerError && d.Retry == errcodes.RetryOnce && d.Wait > 0 {
 			d.Retry = errcodes.RetryBackoff
 		}
 		if len(regs) > 1 && by == errcodes.MatchedStatus {
@@ -174,6 +181,7 @@ func (j *judgement) yieldsTo(row *errcodes.Entry) bool {
 // takeCaution makes d as careful as the rows for the status are: which of the registries' providers answered is not known, so neither row is the one
 // that decides, but what any of them warns of may be true.
 func (f *facts) takeCaution(d *Decision, j *judgement, regs []*errcodes.Registry) {
+	known := false
 	for _, r := range regs {
 		row, by := r.MatchBy(f.judged, "", "")
 		if by != errcodes.MatchedStatus || !j.yieldsTo(&row) {
@@ -182,9 +190,15 @@ func (f *facts) takeCaution(d *Decision, j *judgement, regs []*errcodes.Registry
 		if row.MaybeExecuted {
 			d.Safety = MaybeExecuted
 		}
+		if row.Retry == errcodes.RetryNever {
+			known = true
+		}
 		if care(row.Retry) > care(d.Retry) {
 			d.Retry, d.Rule = row.Retry, registryRule(r.Name(), by)
 		}
+	}
+	if known {
+		j.byStatus = false // one of them knows it
 	}
 }
 
@@ -209,7 +223,7 @@ func (f *facts) takeRow(d *Decision, row *errcodes.Entry, by errcodes.Matched, n
 		d.Safety = MaybeExecuted
 	}
 	d.Rule = registryRule(name, by)
-	if d.WaitFrom == SourceNone {
+	if d.Wait == 0 {
 		f.resetIfLimit(d)
 	}
 }
@@ -274,27 +288,35 @@ func lasting(class errcodes.Class) bool {
 	}
 }
 
-// statedWait returns the wait that the response states, reset headers excepted.
+// statedWait returns the wait that the response states, reset headers excepted: the first that is longer than 0, since whoever says 0 in one place and a
+// wait in another means the wait.
 func (f *facts) statedWait() (time.Duration, Source) {
+	zero := SourceNone
+	found := func(wait time.Duration, from Source) bool {
+		if zero == SourceNone {
+			zero = from
+		}
+		return wait > 0
+	}
 	if !f.names.read || f.names.waits {
-		if wait, from := parseRetryAfter(f.header, f.date); from != SourceNone {
+		if wait, from := parseRetryAfter(f.header, f.date); found(wait, from) {
 			return wait, from
 		}
 	}
-	if f.waited {
+	if f.waited && found(f.wait, SourceBody) {
 		return f.wait, SourceBody
 	}
 	for _, s := range f.sentences[:f.nsent] {
-		if wait, ok := waitInText(s, f.date); ok {
+		if wait, ok := waitInText(s, f.date); ok && found(wait, SourceText) {
 			return wait, SourceText
 		}
 	}
 	if f.pageText != "" {
-		if wait, ok := waitInText(f.pageText, f.date); ok {
+		if wait, ok := waitInText(f.pageText, f.date); ok && found(wait, SourceText) {
 			return wait, SourceText
 		}
 	}
-	return 0, SourceNone
+	return 0, zero
 }
 
 // resetIfLimit reads the wait from reset headers, which count only where a limit refuses.
@@ -303,7 +325,7 @@ func (f *facts) resetIfLimit(d *Decision) {
 		return
 	}
 	wait, ok := f.resetWait()
-	if !ok {
+	if !ok || wait == 0 && d.WaitFrom != SourceNone {
 		return
 	}
 	d.Wait, d.WaitFrom = wait, SourceReset
@@ -327,12 +349,12 @@ func (f *facts) resetWait() (time.Duration, bool) {
 
 // finish applies what the server says about retrying as such.
 func (f *facts) finish(d *Decision, j *judgement) {
-	should := ""
+	veto, lift := false, false
 	if !f.names.read || f.names.shouldRetry {
-		should = header(f.header, "X-Should-Retry")
+		veto, lift = shouldRetry(f.header)
 	}
-	switch should {
-	case "false":
+	switch {
+	case veto:
 		d.Vetoed = true
 		switch {
 		case d.Retry == errcodes.RetryChanged, d.Retry == errcodes.RetryNever:
@@ -347,12 +369,22 @@ func (f *facts) finish(d *Decision, j *judgement) {
 				d.Advice = adviceFor(d.Class, d.Retry)
 			}
 		}
-	case "true":
-		if j.byStatus && d.Retry == errcodes.RetryNever {
-			d.Retry, d.Rule = errcodes.RetryBackoff, ruleLift
-		}
+	case lift && j.byStatus && d.Retry == errcodes.RetryNever && !ofMoney(d.Class):
+		d.Retry, d.Rule = errcodes.RetryBackoff, ruleLift
 	}
 	d.MaxAttempts = attemptsFor(d.Retry)
+}
+
+// shouldRetry reads X-Should-Retry, which a proxy may have repeated or joined. False wins.
+func shouldRetry(h http.Header) (veto, lift bool) {
+	for _, v := range h["X-Should-Retry"] {
+		for item := range strings.SplitSeq(v, ",") {
+			item = strings.TrimSpace(item)
+			veto = veto || strings.EqualFold(item, "false")
+			lift = lift || strings.EqualFold(item, "true")
+		}
+	}
+	return veto, lift && !veto
 }
 
 // attemptsFor returns how many attempts a failure under the rule r is worth, 0 for as many as the caller likes.
@@ -373,7 +405,7 @@ func (c *Classifier) Err(err error) Decision {
 	if err == nil {
 		return Decision{}
 	}
-	if inner, ok := errors.AsType[*Error](err); ok {
+	if inner, ok := errors.AsType[*Error](err); ok && inner != nil {
 		return inner.Decision
 	}
 	k := kindOf(err)

@@ -54,7 +54,7 @@ const ruleNoError = "no error"
 // Source says where a wait was read. Its zero value is SourceNone.
 type Source uint8
 
-// The places a wait is read from, in the order in which they are asked.
+// The places a wait is read from, in the order in which they are asked. A wait of 0 gives way to one in a later place.
 const (
 	SourceNone         Source = iota // no wait is stated
 	SourceRetryAfterMs               // Retry-After-Ms, X-Ms-Retry-After-Ms

@@ -22,9 +22,9 @@ type Policy struct {
 	Signal func(error) Signal
 	// NewBackOff makes the backoff policy of one call, as in [Transport].
 	NewBackOff func() backoff.BackOff
-	// MaxAttempts bounds the attempts of a call, the first included; 0 means 4, 1 means no retry.
+	// MaxAttempts bounds the attempts of a call, the first included; 0 or less means 4, 1 means no retry.
 	MaxAttempts int
-	// MaxWait is the longest single wait; 0 means 60 s. A longer one ends the call at once.
+	// MaxWait is the longest wait that a server may ask for, as in [Transport]; 0 or less means 60 s. If it asks for a longer one, the call ends at once.
 	MaxWait time.Duration
 	// ReplayAmbiguous says that the operation may be done twice: it is idempotent, or sends one idempotency key
 	// with all its attempts. Without it an operation that may have been done is not repeated.
@@ -48,7 +48,7 @@ type Signal struct {
 }
 
 // Do calls op until it succeeds, cannot succeed, or p or ctx ends it. op gets a context that tells a [Transport] within not to retry on its own
-// after the first attempt; [ResendCount] reads the number from it. Turn off the retries of an SDK in op.
+// after the first attempt; [ResendCount] reads the number from it. Turn off the retries of an SDK in op. A nil ctx is [context.Background].
 //
 // It returns what op returned last. The error is nil or an *[Error] with the history, in which [errors.Is] and [errors.As] find the last
 // error of op. What happens to failures, and which waits there are, is as in [Transport]; nothing changes an
@@ -68,11 +68,16 @@ type Signal struct {
 // decoded would be paid for twice, and an error of a file or of the program stays what it is. The kind alone counts, so a decoder that returns the
 // io.ErrUnexpectedEOF of a connection that broke is believed.
 //
+// A nil *[Error] in an error, as return v, ErrorOf(resp) makes it of a response that succeeded, is such another one: op did return an error. Return nil then.
+//
 // An error in which [errors.As] finds a *[backoff.PermanentError], as [backoff.Permanent] makes it, ends the call at once, whatever is
 // known of it: op has the last word. Its class stays, and what it wraps is found in the Error as usual.
-func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) {
+func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, error)) (T, error) { //nolint:contextcheck // a new one only where there is none
 	if p == nil {
 		p = &Policy{}
+	}
+	if ctx == nil {
+		ctx = context.Background()
 	}
 	var start time.Time
 	if p.Observer != nil {
@@ -90,7 +95,7 @@ func Do[T any](ctx context.Context, p *Policy, op func(context.Context) (T, erro
 			return v, end
 		}
 		start = time.Now()
-		if v, err = op(next); err == nil { //nolint:contextcheck // next comes of ctx
+		if v, err = op(next); err == nil {
 			o.succeeded(start)
 			return v, nil
 		}
@@ -143,7 +148,7 @@ func (o *operation) failed(start time.Time, err error) (context.Context, error) 
 	if !sleep(l.ctx, nil, o.waited-time.Since(received)) {
 		return nil, o.end(&a, &verdict{stop: StopCanceled, retryAt: v.retryAt, err: ctxError(l.ctx)})
 	}
-	l.waited += o.waited
+	l.waited = plus(l.waited, o.waited)
 	sent, l.withdrawn = true, false
 	return context.WithValue(l.ctx, attemptKey{}, a.N), nil
 }

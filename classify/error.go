@@ -25,11 +25,11 @@ const (
 	StopVeto                   // the server said X-Should-Retry: false
 	StopAttempts               // the call has had all its attempts
 	StopClass                  // failures of this class are not worth more attempts: a second 500
-	StopWait                   // the wait asked for is longer than MaxWait
+	StopWait                   // the wait that the server asked for is longer than MaxWait
 	StopDeadline               // the context ends before the wait does
 	StopCanceled               // the context ended: cancelled, or past its deadline in the middle of an attempt
 	StopUnsafe                 // the work may have begun and the request is not idempotent
-	StopBody                   // the request body cannot be sent a second time
+	StopBody                   // the request body cannot be sent a second time: GetBody is not set, or failed
 	StopUnchanged              // only a changed request can succeed, and nothing changes it
 	StopNested                 // another retry loop, around this one or within the operation of Do, decides
 	StopBackOff                // the backoff policy said so
@@ -49,7 +49,7 @@ var stopTexts = [...]struct{ name, text string }{
 	StopDeadline:   {"deadline", "the deadline comes before the end of the wait"},
 	StopCanceled:   {"canceled", "the caller gave up"},
 	StopUnsafe:     {"unsafe_replay", "the work may have begun, and the request is neither idempotent nor keyed"},
-	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set, and no copy was kept"},
+	StopBody:       {"body_not_replayable", "the request body cannot be sent again: GetBody is not set or failed, and no copy was kept"},
 	StopUnchanged:  {"unchanged", "only a changed request can succeed"},
 	StopNested:     {"nested", "another retry loop, around this one or within it, decides"},
 	StopBackOff:    {"backoff_policy", "the backoff policy ended the call"},
@@ -100,6 +100,8 @@ type Attempt struct {
 // [errors.Is] finds its class (errors.Is(err, [errcodes.ClassBilling])), the transport's error and
 // the context's, with the cause of the cancellation where it has one, which may be an Error of another call; [errors.As] finds the *errcodes.Error
 // that names its Condition.
+//
+// A nil *Error says that nothing failed, and its methods work; but as an error it is not nil. Look at it before you return it as one.
 type Error struct {
 	// Decision is the judgement on the last failure.
 	Decision Decision
@@ -118,6 +120,9 @@ type Error struct {
 
 // Error returns status, code, message and request id of the provider, and why the client stopped.
 func (e *Error) Error() string {
+	if e == nil {
+		return "classify: a nil *Error, which says that nothing failed, was used as an error"
+	}
 	d := &e.Decision
 	var b strings.Builder
 	b.WriteString("classify: ")
@@ -186,6 +191,9 @@ func (e *Error) stopText() string {
 // Unwrap returns the transport's or context's error and, where a registry knows the condition,
 // an *errcodes.Error that names it.
 func (e *Error) Unwrap() []error {
+	if e == nil {
+		return nil
+	}
 	var errs []error
 	if e.Err != nil {
 		errs = append(errs, e.Err)
@@ -202,6 +210,9 @@ func (e *Error) Unwrap() []error {
 // Is reports whether target is the class of the last failure. A call that stopped because its
 // deadline was nearer than the wait is also [context.DeadlineExceeded].
 func (e *Error) Is(target error) bool {
+	if e == nil {
+		return false
+	}
 	if class, ok := target.(errcodes.Class); ok {
 		return class == e.Decision.Class
 	}
@@ -211,6 +222,9 @@ func (e *Error) Is(target error) bool {
 // Upstream returns the class of the last failure, and how long it is until RetryAt, 0 for none. A server that returns e from a handler of package middleware is asked for it there: e is
 // the answer to a call that the server made, so its own callers learn that a server behind it failed, and nothing that stands in e.
 func (e *Error) Upstream() (class errcodes.Class, wait time.Duration) {
+	if e == nil {
+		return errcodes.ClassUnknown, 0
+	}
 	if !e.RetryAt.IsZero() {
 		wait = max(0, time.Until(e.RetryAt))
 	}
@@ -218,10 +232,16 @@ func (e *Error) Upstream() (class errcodes.Class, wait time.Duration) {
 }
 
 // ErrorType returns the class in snake_case: a value of low cardinality for the attribute error.type.
-func (e *Error) ErrorType() string { return e.Decision.Class.String() }
+func (e *Error) ErrorType() string {
+	class, _ := e.Upstream()
+	return class.String()
+}
 
 // Timeout reports whether the call ran out of time. net/http asks for it.
 func (e *Error) Timeout() bool {
+	if e == nil {
+		return false
+	}
 	if e.Stop == StopDeadline {
 		return true
 	}
@@ -231,7 +251,7 @@ func (e *Error) Timeout() bool {
 
 // Temporary reports whether the same request may succeed later.
 func (e *Error) Temporary() bool {
-	return e.Decision.Retry == errcodes.RetryBackoff || e.Decision.Retry == errcodes.RetryOnce
+	return e != nil && (e.Decision.Retry == errcodes.RetryBackoff || e.Decision.Retry == errcodes.RetryOnce)
 }
 
 // historyKey finds the history of a call in the context of a response's request, where wrappers around the body and shallow copies of the
@@ -257,7 +277,8 @@ func historyOf(resp *http.Response) *history {
 }
 
 // ErrorOf returns the judgement and the history behind a response that a [Transport] gave up on. It
-// returns nil for nil, for a response that succeeded, and for one that no Transport made, or whose Header was replaced since.
+// returns nil for nil, for a response that succeeded, and for one that no Transport made, or whose Header was replaced since. It is a pointer, and not
+// an error: compare it with nil before you return it as one.
 func ErrorOf(resp *http.Response) *Error {
 	if h := historyOf(resp); h != nil {
 		return h.err

@@ -148,18 +148,30 @@ func TestRetryAfterForms(t *testing.T) {
 		{"Retry-After", "-1", false, 0, SourceNone},
 		{"Retry-After", "NaN", false, 0, SourceNone},
 		{"Retry-After", "inf", false, 0, SourceNone},
-		{"Retry-After", "1e3", false, 0, SourceNone},
+		{"Retry-After", "1e3", false, 1000 * time.Second, SourceRetryAfter},
+		{"Retry-After", "1e-3", false, time.Millisecond, SourceRetryAfter},
+		{"Retry-After", "1E10", false, math.MaxInt64, SourceRetryAfter},
+		{"Retry-After", "1e400", false, math.MaxInt64, SourceRetryAfter},
+		{"Retry-After", "1e", false, 0, SourceNone},
+		{"Retry-After", "e1", false, 0, SourceNone},
+		{"Retry-After", "+5", false, 0, SourceNone},
+		{"Retry-After", "2, Sun, 06 Nov 1994 08:49:46 GMT", false, 9 * time.Second, SourceRetryAfter},
+		{"Retry-After", "Sunday, 06-Nov-94 08:49:47 GMT,Sun, 06 Nov 1994 08:49:46 GMT, 2", false, 10 * time.Second, SourceRetryAfter},
+		{"Retry-After", "20, Sun, 06 Nov 1994 08:49:46 GMT", true, 20 * time.Second, SourceRetryAfter},
+		{"Retry-After", "x, 3, y, z", false, 3 * time.Second, SourceRetryAfter},
+		{"Retry-After", strings.Repeat("0", 200) + "5", false, 5 * time.Second, SourceRetryAfter},
+		{"Retry-After", "5." + strings.Repeat("0", 200), false, 5 * time.Second, SourceRetryAfter},
 		{"Retry-After", "0x10", false, 0, SourceNone},
 		{"Retry-After", "soon", false, 0, SourceNone},
 		{"Retry-After", "", false, 0, SourceNone},
 		{"Retry-After", "1.2.3", false, 0, SourceNone},
-		{"Retry-After", strings.Repeat("9", 5000), false, 0, SourceNone},
+		{"Retry-After", strings.Repeat("9", 5000), false, math.MaxInt64, SourceRetryAfter},
 		{"Retry-After-Ms", "494", false, 494 * time.Millisecond, SourceRetryAfterMs},
 		{"Retry-After-Ms", "494.5", false, 494500 * time.Microsecond, SourceRetryAfterMs},
 		{"X-Ms-Retry-After-Ms", "350", false, 350 * time.Millisecond, SourceRetryAfterMs},
 		{"Retry-After-Ms", "99999999999999999999", false, math.MaxInt64, SourceRetryAfterMs},
 	} {
-		t.Run(tt.name+" "+tt.value, func(t *testing.T) {
+		t.Run(tt.name+" "+cut(tt.value, 64), func(t *testing.T) {
 			at := date
 			if tt.undated {
 				at = time.Time{}
@@ -300,6 +312,42 @@ func TestResponseOfAStalledBody(t *testing.T) {
 		_, err = resp.Body.Read(got)
 		require.Error(t, err)
 	})
+}
+
+// A wait that the headers alone make impossible does not cost the time of a body that never comes.
+func TestTransportDoesNotWaitForTheBodyOfALostCause(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		header http.Header
+		took   time.Duration
+		stop   Stop
+	}{
+		{"beyond the deadline", http.Header{"Retry-After": {"30"}}, drainTimeout, StopDeadline},
+		{"beyond the deadline, a date", http.Header{"Date": {"Sat, 21 Nov 2026 08:00:00 GMT"}, "Retry-After": {"Sat, 21 Nov 2026 08:00:30 GMT"}}, drainTimeout, StopDeadline},
+		{"beyond MaxWait", http.Header{"Retry-After-Ms": {"100000"}}, drainTimeout, StopWait},
+		{"of no wait", nil, defaultBodyTimeout, StopAttempts},
+		{"of a wait that fits", http.Header{"Retry-After": {"1"}}, defaultBodyTimeout, StopAttempts},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 503, Header: tt.header, Request: r, Body: &stalled{data: strings.NewReader("x"), closed: make(chan struct{})}}, nil
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				tr := &Transport{Base: base}
+				if tt.stop == StopAttempts {
+					tr.MaxAttempts = 1
+				}
+				start := time.Now()
+				resp, err := tr.RoundTrip(get(t, ctx))
+				require.NoError(t, err)
+				require.Equal(t, tt.took, time.Since(start))
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, tt.stop, ErrorOf(resp).Stop)
+			})
+		})
+	}
 }
 
 func TestTransportGivesUpOnAStalledBody(t *testing.T) {

@@ -162,7 +162,7 @@ func (f *facts) byNumbers(d *Decision, e *evidence) (judgement, bool) {
 			return judgement{class: errcodes.ClassRateLimited, rule: ruleShort}, true
 		}
 	}
-	if e.wait = d.Wait; d.WaitFrom == SourceNone && refuses {
+	if e.wait = d.Wait; d.Wait == 0 && refuses {
 		e.wait, _ = f.resetWait()
 	}
 	if e.wait >= day && refuses && !e.spend() {

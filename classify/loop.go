@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -91,7 +92,7 @@ func (l *loop) next(a *Attempt, received time.Time, m means, pace Pace) verdict 
 		v.stop = StopWait
 		return v
 	}
-	v.jitter = jitter(v.wait)
+	v.jitter = min(jitter(v.wait), math.MaxInt64-v.wait)
 	if deadline, ok := l.ctx.Deadline(); ok {
 		left := deadline.Sub(received)
 		if v.wait >= left {
@@ -128,7 +129,7 @@ func (l *loop) refusal(a *Attempt, m means, pace Pace) Stop {
 		return StopUnchanged
 	case pace != Parked && a.N-l.parked >= l.maxAttempts:
 		return StopAttempts
-	case d.MaxAttempts > 0 && l.failures(d) >= d.MaxAttempts:
+	case l.spent(d):
 		return StopClass
 	case d.Safety == MaybeExecuted && !l.ambiguous && !m.replayable:
 		return StopUnsafe
@@ -138,15 +139,29 @@ func (l *loop) refusal(a *Attempt, m means, pace Pace) Stop {
 	return StopNone
 }
 
-// failures counts the attempts of this call that failed like d.
-func (l *loop) failures(d *Decision) int {
-	n := 0
+// spent reports whether this call has had as many failures like d, which is the last of them, as are worth an attempt.
+func (l *loop) spent(d *Decision) bool {
+	limit, n := d.MaxAttempts, 0
 	for i := range l.attempts {
-		if o := &l.attempts[i].Decision; o.Class == d.Class && o.Retry == d.Retry {
+		o := &l.attempts[i].Decision
+		if o.Class == d.Class && o.Retry == d.Retry || d.follows(o) {
 			n++
+			if limit == 0 {
+				limit = o.MaxAttempts
+			}
 		}
 	}
-	return n
+	return limit > 0 && n >= limit
+}
+
+// follows reports whether d, although it is to be treated in another way than o, is one more failure of the kind of o: a plain 500 behind any other, or
+// one that states a wait behind a plain one.
+func (d *Decision) follows(o *Decision) bool {
+	if o.Status != d.Status || d.Status == 0 {
+		return false
+	}
+	return d.Retry == errcodes.RetryOnce && o.Retry == errcodes.RetryBackoff ||
+		d.Retry == errcodes.RetryBackoff && o.Retry == errcodes.RetryOnce && o.Class == d.Class
 }
 
 // served accounts for a call that ended with d: the server took it up, whatever it made of it. Of an operation that failed for a reason
@@ -193,6 +208,14 @@ func (l *loop) done(e *Error) {
 	if l.observer != nil {
 		l.observer.Done(l.ctx, &DoneEvent{Attempts: l.attempts, Waited: l.waited, Queued: l.queued, Err: e})
 	}
+}
+
+// plus returns the sum of two waits, the longest duration if that is too long.
+func plus(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // sleep waits for d; false if ctx ended or the channel, which may be nil, was closed first.

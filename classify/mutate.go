@@ -7,16 +7,21 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // maxMutateBody bounds the request bodies that LowerMaxTokens and SetStream rewrite.
 const maxMutateBody = 32 << 20
 
 // LowerMaxTokens returns a [Transport.MutateRequest] that asks for at most n tokens: it lowers
-// max_tokens, max_completion_tokens and max_output_tokens where they are higher, and adds
-// max_tokens to a request with messages or a prompt that has none of them. A request that asks for no more already is not
-// changed, which ends the call. It fails on a body that is no JSON object or longer than 32 MiB, and for n < 1.
+// max_tokens, max_completion_tokens and max_output_tokens where they are higher, also where the number is in quotes or beyond
+// what a float64 holds, and where they are negative, which some servers take for no limit. Where none of them has a value it puts
+// n in the place of the last that is null, and where there is none at all it adds
+// max_tokens to a request with messages or a prompt. A request that asks for no more already is not
+// changed, which ends the call; nor is one without a body, or with a Content-Encoding other than identity. It fails on
+// any other body that is no JSON object or longer than 32 MiB, and for n < 1.
 // See [Transport.MutateRequest] for the failures that lead to it.
 func LowerMaxTokens(n int) func(*http.Request, Decision) (*http.Request, error) {
 	return func(req *http.Request, _ Decision) (*http.Request, error) {
@@ -26,22 +31,35 @@ func LowerMaxTokens(n int) func(*http.Request, Decision) (*http.Request, error) 
 		return rewrite(req, func(body []byte, members []member) []byte {
 			limit := strconv.Itoa(n)
 			var edits []member
-			found, chat := false, false
-			for _, m := range members {
-				switch m.name {
-				case "max_tokens", "max_completion_tokens", "max_output_tokens":
-					if string(body[m.start:m.end]) == "null" {
-						continue
-					}
-					found = true
-					if have, err := strconv.ParseFloat(string(body[m.start:m.end]), 64); err == nil && have > float64(n) {
+			var last [len(tokenLimits)]*member // of several of one name it is the last that servers go by
+			chat := false
+			for i := range members {
+				m := &members[i]
+				switch at := slices.Index(tokenLimits[:], m.name); {
+				case at >= 0:
+					last[at] = m
+					if asksForMore(body[m.start:m.end], n) {
 						edits = append(edits, member{start: m.start, end: m.end, value: limit})
 					}
-				case "messages", "prompt":
+				case m.name == "messages" || m.name == "prompt":
 					chat = true
 				}
 			}
-			if !found && chat {
+			var open *member // a limit that is null
+			for _, m := range last {
+				switch {
+				case m == nil:
+				case string(body[m.start:m.end]) != "null":
+					return splice(body, edits)
+				case open == nil || m.start > open.start:
+					open = m
+				}
+			}
+			switch {
+			case open != nil:
+				edits = append(edits, member{start: open.start, end: open.end, value: limit})
+				slices.SortFunc(edits, func(a, b member) int { return a.start - b.start })
+			case chat:
 				edits = append(edits, insertion(body, members, `"max_tokens":`+limit))
 			}
 			return splice(body, edits)
@@ -49,9 +67,23 @@ func LowerMaxTokens(n int) func(*http.Request, Decision) (*http.Request, error) 
 	}
 }
 
+// tokenLimits are the members that bound the tokens of an answer.
+var tokenLimits = [...]string{"max_tokens", "max_completion_tokens", "max_output_tokens"}
+
+// asksForMore reports whether a value, which may be a number in quotes, asks for more than n tokens. Below 0 some servers read no limit.
+func asksForMore(value []byte, n int) bool {
+	text := string(value)
+	if strings.HasPrefix(text, `"`) && json.Unmarshal(value, &text) != nil {
+		return false
+	}
+	have, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	return (err == nil || errors.Is(err, strconv.ErrRange)) && (have > float64(n) || have < 0)
+}
+
 // SetStream is a [Transport.MutateRequest] that asks for a stream, which a server can begin to send before
 // its time is up. Use it only where the response is read as a stream whenever its Content-Type says so. A request that
-// asks for a stream already is not changed, which ends the call. It fails on a body that is no
+// asks for a stream already is not changed, which ends the call; nor is one without a body, or with a Content-Encoding other
+// than identity. It fails on any other body that is no
 // JSON object or longer than 32 MiB. See [Transport.MutateRequest] for the failures that lead to it.
 func SetStream(req *http.Request, _ Decision) (*http.Request, error) {
 	return rewrite(req, func(body []byte, members []member) []byte {
@@ -82,7 +114,7 @@ type member struct {
 
 // rewrite replaces the body of req by what edit makes of it; nil, nil when it makes nothing.
 func rewrite(req *http.Request, edit func([]byte, []member) []byte) (*http.Request, error) {
-	if req.Body == nil || req.Header.Get("Content-Encoding") != "" {
+	if encoding := req.Header.Get("Content-Encoding"); !hasBody(req) || encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, nil //nolint:nilnil // documented: nothing to change
 	}
 	body, err := io.ReadAll(io.LimitReader(req.Body, maxMutateBody+1))

@@ -176,7 +176,7 @@ func byContext(ctx context.Context, err error) (Decision, bool, error) {
 	}
 	cause := context.Cause(ctx)
 	inner, judged := errors.AsType[*Error](err)
-	if judged {
+	if judged = judged && inner != nil; judged {
 		if of, _ := errors.AsType[*Error](cause); of != inner {
 			return Decision{}, false, err // of a Transport further down, which has seen to it
 		}

@@ -21,6 +21,9 @@ var opUnknown = netKind{"operation: other", errcodes.ClassUnknown, errcodes.Retr
 
 // ofTransport reports whether an error that kindOf knows nothing about comes of a transport all the same. The kind of the error says it, never its text.
 func ofTransport(err error) bool {
+	if e, ok := errors.AsType[*Error](err); ok && e == nil {
+		return false // a fault of the program, although it is a net.Error
+	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Op != "parse" // of url.Parse, and not of an http.Client
 	}

@@ -5,12 +5,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
@@ -130,4 +135,185 @@ func TestLargeBodiesAreNotCopied(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://api.test/", bytes.NewReader(make([]byte, 1<<20)))
 	require.NoError(t, err)
 	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = tr.RoundTrip(req) }), "with everything on")
+}
+
+// A body is sent whole or not at all: one that was read before is not an empty one.
+func TestBufferBodyOfAnotherLength(t *testing.T) {
+	const text = `{"model":"m"}`
+	for _, tt := range []struct {
+		name   string
+		limit  int64
+		length int64
+		text   string
+		want   string // of the error; "" for none
+	}{
+		{"the largest limit", math.MaxInt64, -1, text, ""},
+		{"the largest limit, known", math.MaxInt64, int64(len(text)), text, ""},
+		{"one below it", math.MaxInt64 - 1, -1, text, ""},
+		{"read before", 1 << 20, int64(len(text)), "", "its ContentLength is 13, and it has 0 bytes"},
+		{"read in part", 1 << 20, int64(len(text)), text[6:], "its ContentLength is 13, and it has 7 bytes"},
+		{"longer", 1 << 20, 5, text, "its ContentLength is 5, and it has more bytes"},
+		{"longer than the limit too", 6, 5, text, "its ContentLength is 5, and it has more bytes"},
+		{"far too long to make room for", math.MaxInt64, math.MaxInt64, text, "its ContentLength is 9223372036854775807, and it has 13 bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &fakeServer{script: []answer{{status: 200}}}
+			body := &spyBody{Reader: strings.NewReader(tt.text)}
+			req := post(t, t.Context(), "")
+			req.Body, req.GetBody, req.ContentLength = body, nil, tt.length
+			resp, err := (&Transport{Base: s, BufferBody: tt.limit}).RoundTrip(req)
+			require.Equal(t, 1, body.closed)
+			if tt.want == "" {
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, []string{text}, s.bodies)
+				return
+			}
+			require.ErrorContains(t, err, tt.want)
+			e, ok := errors.AsType[*Error](err)
+			require.True(t, ok)
+			require.Equal(t, localBody.rule, e.Decision.Rule)
+			require.Equal(t, NotSent, e.Decision.Safety)
+			require.Equal(t, StopNever, e.Stop)
+			require.Empty(t, s.times)
+		})
+	}
+}
+
+// stuckBody is a body whose reader hangs until it is closed, or for good.
+type stuckBody struct {
+	closes  chan struct{}
+	deaf    chan struct{} // nil if closing ends the read
+	closed  atomic.Int32
+	ongoing atomic.Int32
+}
+
+func (b *stuckBody) Read([]byte) (int, error) {
+	b.ongoing.Add(1)
+	defer b.ongoing.Add(-1)
+	if b.deaf != nil {
+		<-b.deaf
+		return 0, io.EOF
+	}
+	<-b.closes
+	return 0, http.ErrBodyReadAfterClose
+}
+
+func (b *stuckBody) Close() error {
+	if b.closed.Add(1) == 1 {
+		close(b.closes)
+	}
+	return nil
+}
+
+// A caller that gives up is not kept waiting by its own reader.
+func TestBufferBodyEndsWithTheContext(t *testing.T) {
+	left := errors.New("the user left")
+	for _, tt := range []struct {
+		name  string
+		end   func(*http.Request) *http.Request // after a second
+		deaf  bool
+		is    error
+		class errcodes.Class
+	}{
+		{"deadline", func(r *http.Request) *http.Request {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			context.AfterFunc(ctx, cancel)
+			return r.WithContext(ctx)
+		}, false, context.DeadlineExceeded, errcodes.ClassTimeout},
+		{"deadline, and a reader that nothing wakes", func(r *http.Request) *http.Request {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			context.AfterFunc(ctx, cancel)
+			return r.WithContext(ctx)
+		}, true, context.DeadlineExceeded, errcodes.ClassTimeout},
+		{"cancelled with a cause", func(r *http.Request) *http.Request {
+			ctx, cancel := context.WithCancelCause(r.Context())
+			time.AfterFunc(time.Second, func() { cancel(left) })
+			return r.WithContext(ctx)
+		}, false, left, errcodes.ClassCanceled},
+		{"Cancel of the request", func(r *http.Request) *http.Request {
+			c := make(chan struct{})
+			r.Cancel = c //nolint:staticcheck // http.Client.Timeout sets it
+			time.AfterFunc(time.Second, func() { close(c) })
+			return r
+		}, false, context.Canceled, errcodes.ClassCanceled},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{status: 200}}}
+				body := &stuckBody{closes: make(chan struct{})}
+				if tt.deaf {
+					body.deaf = make(chan struct{})
+				}
+				req := post(t, t.Context(), "")
+				req.Body, req.GetBody, req.ContentLength = body, nil, -1
+				req = tt.end(req)
+				start := time.Now()
+				_, err := (&Transport{Base: s, BufferBody: 1 << 20}).RoundTrip(req)
+				require.Equal(t, time.Second, time.Since(start))
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Equal(t, StopCanceled, e.Stop)
+				require.Equal(t, tt.class, e.Decision.Class)
+				require.Equal(t, NotSent, e.Decision.Safety)
+				require.ErrorIs(t, err, tt.is)
+				require.EqualValues(t, 1, body.closed.Load())
+				require.Empty(t, s.times)
+				if tt.deaf {
+					close(body.deaf)
+				}
+				synctest.Wait()
+				require.Zero(t, body.ongoing.Load(), "nobody reads on")
+			})
+		})
+	}
+}
+
+// trailerBody fills in the trailer of its request when it ends.
+type trailerBody struct {
+	io.Reader
+
+	trailer http.Header
+}
+
+func (b *trailerBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.trailer.Set("X-Sum", "abc")
+	}
+	return n, err
+}
+
+func (*trailerBody) Close() error { return nil }
+
+func TestBufferBodyKeepsTrailers(t *testing.T) {
+	for _, text := range []string{"hello", ""} {
+		for _, limit := range []int64{0, 2, 1 << 20} {
+			var got []string
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				b, err := io.ReadAll(r.Body)
+				if !assert.NoError(t, err) {
+					return
+				}
+				got = append(got, string(b)+" "+r.Trailer.Get("X-Sum"))
+				if len(got) == 1 {
+					w.Header().Set("Retry-After-Ms", "1")
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			}))
+			trailer := http.Header{"X-Sum": nil}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, &trailerBody{strings.NewReader(text), trailer})
+			require.NoError(t, err)
+			req.Trailer = trailer
+			resp, err := (&Transport{Base: srv.Client().Transport, BufferBody: limit}).RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			want := []string{text + " abc"}
+			if int64(len(text)) <= limit && limit > 0 {
+				want = append(want, want[0])
+			}
+			require.Equal(t, want, got)
+			srv.Close()
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"net/textproto"
@@ -16,27 +17,41 @@ const (
 	minEpoch, maxEpoch = 1e9, 5e9
 	// Resets are stated in seconds, or as a point in time from this number on.
 	minResetEpoch = 1e8
+
+	// maxJoined bounds the header values that are taken apart.
+	maxJoined = 1 << 10
 )
 
 // parseRetryAfter reads the wait that the headers h of a response state. The order is Retry-After-Ms and
 // X-Ms-Retry-After-Ms in milliseconds, then Retry-After (RFC 9110 section 10.2.3) in seconds,
 // fractions allowed, or as one of the three HTTP dates, then any other header whose name ends in -Retry-After, -Retry-After-Seconds or
-// -Retry-After-Ms. A point in time counts from date, that
-// of the response; when that is zero it states nothing. Of several values the longest counts. A wait too long
+// -Retry-After-Ms. The first that is longer than 0 counts, and of several values of one header the longest. A point in time counts from date, that
+// of the response; when that is zero it states nothing. A wait too long
 // for a time.Duration is the longest there is, one in the past is 0; anything else that is
 // no wait (negative, NaN, text) is not there.
 func parseRetryAfter(h http.Header, date time.Time) (time.Duration, Source) {
-	for _, name := range [...]string{"Retry-After-Ms", "X-Ms-Retry-After-Ms"} {
-		if wait, ok := longest(h[name], date, time.Millisecond); ok {
-			return wait, SourceRetryAfterMs
+	zero := SourceNone
+	for _, name := range [...]struct {
+		name string
+		unit time.Duration
+		from Source
+	}{
+		{"Retry-After-Ms", time.Millisecond, SourceRetryAfterMs}, {"X-Ms-Retry-After-Ms", time.Millisecond, SourceRetryAfterMs},
+		{"Retry-After", time.Second, SourceRetryAfter}, {"X-Retry-After", time.Second, SourceRetryAfter},
+	} {
+		wait, ok := longest(h[name.name], date, name.unit)
+		if wait > 0 {
+			return wait, name.from
+		}
+		if ok && zero == SourceNone {
+			zero = name.from
 		}
 	}
-	for _, name := range [...]string{"Retry-After", "X-Retry-After"} {
-		if wait, ok := longest(h[name], date, time.Second); ok {
-			return wait, SourceRetryAfter
-		}
+	wait, from := otherRetryAfter(h, date)
+	if wait == 0 && zero != SourceNone {
+		from = zero
 	}
-	return otherRetryAfter(h, date)
+	return wait, from
 }
 
 // otherRetryAfter reads headers that are named like Retry-After with more around it, such as X-Rate-Limit-Retry-After-Seconds; of several
@@ -72,14 +87,18 @@ func longest(values []string, date time.Time, unit time.Duration) (time.Duration
 		return ok
 	}
 	for _, v := range values {
-		if len(v) > 128 {
+		if take(v) || len(v) > maxJoined {
 			continue
 		}
-		if !take(v) {
-			// Joined by a proxy: a date has a comma too, but was read above.
-			for part := range strings.SplitSeq(v, ",") {
-				take(part)
+		// Joined by a proxy. A date has a comma too: Sat, 21 Nov 2026 08:00:00 GMT.
+		for v != "" {
+			first, rest, _ := strings.Cut(v, ",")
+			if !take(first) {
+				if second, further, _ := strings.Cut(rest, ","); take(v[:len(v)-len(rest)] + second) {
+					rest = further
+				}
 			}
+			v = rest
 		}
 	}
 	return wait, found
@@ -109,18 +128,20 @@ func parseWait(s string, date time.Time, unit time.Duration) (time.Duration, boo
 	return 0, false
 }
 
-// parseNumber reads a number that is not negative, without exponent, sign or infinity.
+// parseNumber reads a number that is not negative, of any length, without a sign or a word for infinity; infinity for one that a float64 does not
+// hold.
 func parseNumber(s string) (float64, bool) {
-	if len(s) > 40 {
-		return 0, false
-	}
 	for i := range len(s) {
-		if !isDigit(s[i]) && s[i] != '.' {
+		switch c := s[i]; {
+		case isDigit(c), c == '.':
+		case i > 0 && c|0x20 == 'e':
+		case i > 0 && (c == '+' || c == '-') && s[i-1]|0x20 == 'e':
+		default:
 			return 0, false
 		}
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil
+	return f, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 // times returns f units, the longest duration if that is too long. It compares before it multiplies.

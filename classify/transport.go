@@ -2,9 +2,11 @@ package classify
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"io"
+	"math"
 	"net/http"
+	"reflect"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -24,7 +26,8 @@ import (
 //
 // What the [Classifier] calls RetryOnce (a plain 500: twice in all), RetryBackoff (as often as MaxAttempts
 // says), and RetryChanged if MutateRequest is set. Failures are counted by kind as well as by
-// call: 500, 429, 500 ends at the second 500. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
+// call: 500, 429, 500 ends at the second 500. A plain 500 counts together with every 500 before it, also one that is RetryBackoff because it says more; and
+// a 500 that states a wait (Retry-After: 1) together with a plain one before it. A stated wait of 0 is none. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
 // 9.2.2) or it carries an Idempotency-Key: one whose connection broke or went silent after it was sent, and one whose answer a registry marks as
 // MaybeExecuted, as Runbase's does a 500 and a 504. Any other answer counts as a refusal, so that without such a row a POST goes out again after
@@ -34,8 +37,9 @@ import (
 //
 // # How long it waits
 //
-// As long as the server asked, else 1 s, 2 s, 4 s, in either case plus up to a tenth (at most 1 s) by chance. If the wait asked for is longer than
-// MaxWait, or ends after the deadline of the request's context, the call ends at once, with
+// As long as the server asked, else 1 s, 2 s, 4 s, in either case plus up to a tenth (at most 1 s) by chance; a request that MutateRequest changed goes
+// out at once where no wait is stated. If the wait asked for is longer than
+// MaxWait, or ends after the deadline of the request's context, the call ends at once (a body that stalls behind such headers gets half a second), with
 // the provider's answer, and [Error.RetryAt] says when to come back. A date in Retry-After is measured against the response's Date, as the clocks
 // of the two machines may disagree; without a Date it is ignored.
 //
@@ -67,31 +71,38 @@ type Transport struct {
 	// means 1 s, 2 s, 4 s and so on. It is asked once before each further attempt, and its Stop ends the call.
 	// What it returns needs no locks. It should not jitter downward.
 	NewBackOff func() backoff.BackOff
-	// MaxAttempts bounds the attempts of a call, the first included; 0 means 4, 1 means no retry.
+	// MaxAttempts bounds the attempts of a call, the first included; 0 or less means 4, 1 means no retry.
 	MaxAttempts int
-	// MaxWait is the longest single wait; 0 means 60 s. A longer one ends the call at once.
+	// MaxWait is the longest wait that a server may ask for; 0 or less means 60 s. If it asks for a longer one, the call ends at once. The waits of
+	// NewBackOff, and the default's, are cut to it. What chance adds, up to a tenth and at most 1 s, comes on top of either.
 	MaxWait time.Duration
-	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 means no bound but the request's context. Of
-	// a response that is a stream of events it bounds only the time to the headers. It
+	// AttemptTimeout bounds each attempt, from sending to the end of the response's body; 0 or less means no bound but the request's context. Of
+	// a response whose media type is text/event-stream it bounds only the time to the headers, whatever its status and encoding. It
 	// does not run while the Transport waits. An attempt that ran out of time before its headers is a timeout that may have been
 	// executed, and before it had a connection one that was not sent; later, reading the body ends with an *[Error].
 	AttemptTimeout time.Duration
 	// BufferBody is how many bytes of a request body without GetBody are read into memory before the first attempt, so that the request can be
-	// sent again. 0 means none, and one attempt. A longer body is sent once, as it comes.
+	// sent again. 0 or less means none, and one attempt. A longer body is sent once, as it comes. A body that fails, or is not as long as
+	// ContentLength says, ends the call before anything is sent; so does the end of the context, in the middle of a read if need be: the body is then
+	// closed, and its Read should return. AttemptTimeout does not run meanwhile. Trailers that reading the body fills in go out with each attempt.
 	BufferBody int64
 	// MutateRequest turns a request whose failure asks for a changed one (RetryChanged) into that
-	// one. It gets a clone with a fresh body, which it may change and return; nil, nil says that there is nothing to change, and
+	// one. It gets a clone with a fresh body, which it may change in every part and return; nil, nil says that there is nothing to change, and
 	// ends the call. See [LowerMaxTokens] and [SetStream]. nil ends such calls with Decision.Advice.
 	//
-	// A changed request whose Idempotency-Key comes of IdempotencyKeys goes out with a fresh one. A key that the caller set is left
-	// alone: where the server holds a key to one body, as most do, MutateRequest must set another one.
+	// Whoever gives it another Body closes the one before, and sets ContentLength and GetBody with it. Without a GetBody of its own a changed
+	// body goes out once: the next failure ends the call with StopBody, and the old body is not sent in its place.
+	//
+	// With IdempotencyKeys a changed request goes out with a fresh key, whatever of it was changed, unless MutateRequest set one or the key is
+	// the caller's. That is left alone: where the server holds a key to one body, as most do, MutateRequest must set another one. A changed
+	// request whose method is not idempotent and that has no key, because it was made anew or was a GET before, gets one too.
 	//
 	// Only a row of a registry among the Classifier's can ask for it. Of those of package errcodes that is RunInfra's 504 alone: no other provider
 	// documents such a rule, so without a registry that has one MutateRequest is never called. Give a row of another provider the rule with
 	// [errcodes.Registry.With].
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
 	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
-	// per call, the same on every attempt but one with a body that MutateRequest changed. It is the caller's word that the server honours them.
+	// per call, the same on every attempt up to a request that MutateRequest changed, which gets another. It is the caller's word that the server honours them.
 	// A redirect that an [http.Client] follows is a call of its own, with a key of its own.
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
@@ -248,17 +259,35 @@ func (t *Transport) refused(req *http.Request, err error) (*http.Response, error
 func (t *Transport) unread(req *http.Request, err error) (*http.Response, error) {
 	c := t.call(req)
 	a, v := Attempt{Err: err}, verdict{stop: StopNever}
-	var ended bool
-	if a.Decision, ended, a.Err = byContext(c.ctx, err); !ended {
+	ended := c.ctx.Err()
+	if ended == nil && isClosed(req.Cancel) { //nolint:staticcheck // http.Client.Timeout still sets it for RoundTrippers it does not know
+		ended = ctxError(c.ctx)
+	}
+	var caused bool
+	switch a.Decision, caused, a.Err = byContext(c.ctx, err); {
+	case caused:
+	case ended != nil && errors.Is(err, ended):
+		k := kindOf(ended)
+		a.Decision = k.decision()
+	default:
 		a.Decision = localBody.decision()
 	}
 	a.Decision.Safety = NotSent
-	if c.ctx.Err() != nil {
+	if ended != nil {
 		v.stop = StopCanceled
 	}
 	e := c.failed(&a, &v)
 	c.done(e)
 	return nil, e
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // localBody is the kind of a request whose body the caller's reader did not give.
@@ -354,7 +383,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			returned = true
 			return resp, err
 		}
-		c.waited += waited
+		c.waited = plus(c.waited, waited)
 		sent = v.next
 		start = time.Now()
 		resp, err = c.t.sendWith(c.ctx, v.next, pass)
@@ -373,7 +402,7 @@ func (c *call) abandon() {
 // judge completes an attempt that failed. It returns what a Transport further down concluded.
 func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	if a.Err == nil {
-		a.Decision = c.t.Classifier.Response(resp)
+		a.Decision = c.t.Classifier.within(c.patience(resp.Header), resp)
 		a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
 		return innerError(resp, nil)
 	}
@@ -389,6 +418,18 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 		a.Decision = k.decision()
 	}
 	return innerError(nil, a.Err)
+}
+
+// patience is how long the call waits for an error body: hardly, when the headers alone state a wait that it will not wait.
+func (c *call) patience(h http.Header) time.Duration {
+	if len(h["Retry-After"]) == 0 && len(h["Retry-After-Ms"]) == 0 {
+		return math.MaxInt64
+	}
+	wait, _ := parseRetryAfter(h, parseDate(header(h, "Date")))
+	if deadline, ok := c.ctx.Deadline(); wait > c.maxWait || ok && wait >= time.Until(deadline) {
+		return drainTimeout
+	}
+	return math.MaxInt64
 }
 
 // report tells the gate what an attempt brought.
@@ -418,7 +459,7 @@ func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
 // means returns what this call could do about a failure.
 func (c *call) means(d *Decision, resp *http.Response, inner *Error) means {
 	return means{
-		sendable:   resp != nil || sendable(c.current),
+		sendable:   resp != nil || d.Rule != netUnknown.rule || sendable(c.current),
 		nested:     nested(c.request) || inner != nil,
 		changeable: c.t.MutateRequest != nil,
 		// A changed request of a key of our own gets a fresh one, which does not keep the work from being done twice.
@@ -452,10 +493,21 @@ func innerError(resp *http.Response, err error) *Error {
 // again makes the request of the next attempt.
 func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	ctx := context.WithValue(c.ctx, attemptKey{}, a.N)
-	req := c.current.WithContext(ctx)
-	req.Header = c.current.Header.Clone()
+	var req *http.Request
+	if a.Decision.Retry == errcodes.RetryChanged {
+		req = c.current.Clone(ctx) // MutateRequest may change whatever hangs on it
+		if req.Header == nil {
+			req.Header = make(http.Header)
+		}
+	} else {
+		req = c.current.WithContext(ctx)
+		req.Header = c.current.Header.Clone()
+	}
 	if hasBody(c.current) {
 		body, err := c.current.GetBody()
+		if err == nil && body == nil {
+			err = errors.New("classify: GetBody returned neither a body nor an error")
+		}
 		if err != nil {
 			return nil, StopBody, err
 		}
@@ -464,6 +516,12 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	if a.Decision.Retry != errcodes.RetryChanged {
 		return req, StopNone, nil
 	}
+	unchanged := c.current.GetBody
+	given := func() (io.ReadCloser, error) { return unchanged() }
+	if unchanged != nil {
+		req.GetBody = given
+	}
+	body := req.Body
 	changed, err := c.t.MutateRequest(req, a.Decision)
 	switch {
 	case err != nil:
@@ -481,11 +539,32 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 			changed = changed.WithContext(ctx)
 		}
 	}
-	if old := c.current.Header.Get("Idempotency-Key"); c.ownKey && changed.Header.Get("Idempotency-Key") == old {
-		changed.Header.Set("Idempotency-Key", rand.Text()) // another body is another request: a server may refuse the old key, or answer with the old work
+	if changed.Body != body && sameFunc(changed.GetBody, given) {
+		if changed != req {
+			changed = changed.WithContext(changed.Context())
+		}
+		changed.GetBody = nil // it gives the old body, whatever is in the new one
+	}
+	if c.needsKey(changed) {
+		c.ownKey = true
+		changed = keyed(changed)
 	}
 	c.current = changed
 	return changed, StopNone, nil
+}
+
+// needsKey reports whether a changed request is to have a fresh key. One of ours goes with the request that it was made for: a server may refuse it for
+// another, or answer with the old work. And a hook may have lost the key, or made a request that needs one of one that did not.
+func (c *call) needsKey(changed *http.Request) bool {
+	if !c.t.IdempotencyKeys {
+		return false
+	}
+	return !replayable(changed) || c.ownKey && changed.Header.Get("Idempotency-Key") == c.current.Header.Get("Idempotency-Key")
+}
+
+// sameFunc reports whether f comes of the function literal that g comes of.
+func sameFunc(f, g func() (io.ReadCloser, error)) bool {
+	return f != nil && reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer()
 }
 
 // succeed hands out a response that came after failures, with the history behind it.
@@ -544,7 +623,8 @@ func nested(req *http.Request) bool {
 	return err == nil && n > 0
 }
 
-// sendable reports whether the request could ever have been sent over HTTP.
+// sendable reports whether the request could ever have been sent over HTTP. A base may know further schemes: only an error that says nothing is laid to
+// the scheme, as net/http has no kind for that one.
 func sendable(req *http.Request) bool {
 	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https")
 }

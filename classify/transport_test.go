@@ -321,6 +321,24 @@ func TestLowerMaxTokens(t *testing.T) {
 		{` { "prompt" : "x" } `, ` {"max_tokens":16, "prompt" : "x" } `},
 		{`{"max_completion_tokens":1e3,"max_tokens" : 99}`, `{"max_completion_tokens":16,"max_tokens" : 16}`},
 		{`{"max_tokens":4}`, ``},
+		{`{"messages":[],"max_tokens":null}`, `{"messages":[],"max_tokens":16}`},
+		{`{"messages":[],"max_completion_tokens":null}`, `{"messages":[],"max_completion_tokens":16}`},
+		{`{"max_completion_tokens":null,"max_tokens":null}`, `{"max_completion_tokens":null,"max_tokens":16}`},
+		{`{"max_tokens":null,"max_completion_tokens":null}`, `{"max_tokens":null,"max_completion_tokens":16}`},
+		{`{"max_completion_tokens":99,"max_tokens":null}`, `{"max_completion_tokens":16,"max_tokens":null}`},
+		{`{"max_completion_tokens":9,"max_tokens":null}`, ``},
+		{`{"input":"x","max_output_tokens":null}`, `{"input":"x","max_output_tokens":16}`},
+		{`{"max_tokens":99,"messages":[],"max_tokens":null}`, `{"max_tokens":16,"messages":[],"max_tokens":16}`},
+		{`{"max_tokens":null,"max_tokens":9}`, ``},
+		{`{"max_tokens":null,"max_completion_tokens":null,"max_tokens":99}`, `{"max_tokens":null,"max_completion_tokens":null,"max_tokens":16}`},
+		{`{"max_tokens":1e400}`, `{"max_tokens":16}`},
+		{`{"max_tokens":1E3}`, `{"max_tokens":16}`},
+		{`{"max_tokens":-1}`, `{"max_tokens":16}`},
+		{`{"max_tokens":"4096"}`, `{"max_tokens":16}`},
+		{`{"max_tokens":"\u0034096"}`, `{"max_tokens":16}`},
+		{`{"max_tokens":"9","messages":[]}`, ``},
+		{`{"max_tokens":"auto","messages":[]}`, ``},
+		{`{"max_tokens":[99],"messages":[]}`, ``},
 		{`{"input":{"prompt":"x"}}`, ``},
 		{`{"nested":{"max_tokens":99},"max_tokens":99}`, `{"nested":{"max_tokens":99},"max_tokens":16}`},
 	} {
@@ -347,6 +365,28 @@ func TestLowerMaxTokens(t *testing.T) {
 	}
 	_, err := LowerMaxTokens(0)(post(t, t.Context(), `{}`), Decision{})
 	require.Error(t, err)
+}
+
+// What cannot be read is not changed, and what has no body has nothing to change.
+func TestMutateOfEncodedBodies(t *testing.T) {
+	for _, tt := range []struct {
+		encoding, body string
+		changed        bool
+	}{
+		{"", `{"stream":false}`, true}, {"identity", `{"stream":false}`, true}, {"Identity", `{"stream":false}`, true},
+		{"gzip", `{"stream":false}`, false}, {"", "", false},
+	} {
+		req := post(t, t.Context(), tt.body)
+		req.Header.Set("Content-Encoding", tt.encoding)
+		got, err := SetStream(req, Decision{})
+		require.NoError(t, err)
+		require.Equal(t, tt.changed, got != nil, tt)
+	}
+	req := post(t, t.Context(), "")
+	req.Body = nil
+	got, err := SetStream(req, Decision{})
+	require.NoError(t, err)
+	require.Nil(t, got)
 }
 
 func TestTransportWithoutGetBody(t *testing.T) {
@@ -719,4 +759,43 @@ func TestTransportCopies(t *testing.T) {
 		require.Equal(t, 60, spend(t, &tr, s, 50))
 		require.Equal(t, 60, spend(t, &other, s, 50))
 	})
+}
+
+// A base may know more schemes than http and https. Only what says nothing about itself is laid to the scheme.
+func TestTransportOfOtherSchemes(t *testing.T) {
+	what := errors.New("unsupported protocol scheme")
+	for _, tt := range []struct {
+		name, url string
+		err       error
+		attempts  int
+		stop      Stop
+	}{
+		{"refused", "http+unix://docker/v1/models", &net.OpError{Op: "dial", Net: "unix", Err: syscall.ECONNREFUSED}, 4, StopAttempts},
+		{"broken", "tunnel://api.test/v1/models", io.EOF, 4, StopAttempts},
+		{"unknown", "tunnel://api.test/v1/models", what, 1, StopNever},
+		{"unknown, of http", "http://api.test/v1/models", what, 2, StopClass},
+		{"no host", "http:///v1/models", what, 1, StopNever},
+		{"no host, refused", "http:///v1/models", syscall.ECONNREFUSED, 4, StopAttempts},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{err: tt.err}}}
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tt.url, http.NoBody)
+				require.NoError(t, err)
+				_, err = (&Transport{Base: s}).RoundTrip(req)
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Equal(t, tt.stop, e.Stop)
+				require.Len(t, s.times, tt.attempts)
+			})
+		})
+	}
+	// What net/http itself does not know is sent once.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "ftp://api.test/", http.NoBody)
+	require.NoError(t, err)
+	_, err = (&Transport{Base: &http.Transport{}}).RoundTrip(req)
+	e, ok := errors.AsType[*Error](err)
+	require.True(t, ok)
+	require.Equal(t, StopNever, e.Stop)
+	require.Len(t, e.Attempts, 1)
 }
