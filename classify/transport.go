@@ -46,7 +46,7 @@ import (
 // # What the caller gets
 //
 // The last response, untouched but for X-Should-Retry: false in its header, so that a client
-// library on top does not start again; its body is complete. [ErrorOf] gives the judgement behind it, [AttemptsOf] every attempt
+// library on top does not start again (see below for the exception); its body is complete. [ErrorOf] gives the judgement behind it, [AttemptsOf] every attempt
 // of a call that had more than one. An error only when no response arrived last, when the caller gave up while waiting, when a Gate let
 // nothing through, or when BufferBody could not read the request's body; it is an *[Error].
 //
@@ -61,7 +61,11 @@ import (
 // # Under a client library
 //
 // A library that obeys X-Should-Retry, such as openai-go or anthropic-sdk-go, leaves every answer to the Transport. After an attempt without an
-// answer it tries again by itself, and each of its tries gets one attempt: set its own retries to 0.
+// answer it tries again by itself, and says so in X-Stainless-Retry-Count. From then on it is the one that decides: each of its tries gets one attempt, and where
+// another could help X-Should-Retry stays what the server said, up to MaxAttempts in all. With its own retries set to 0 the Transport alone decides.
+//
+// A loop that knows neither header, such as that of go-retryablehttp or failsafe-go, does not see that the Transport has tried already, and multiplies
+// its attempts. One of the two is to retry: turn that loop off, or set MaxAttempts to 1.
 type Transport struct {
 	// Base sends the attempts; nil means [http.DefaultTransport].
 	Base http.RoundTripper
@@ -593,8 +597,18 @@ func (c *call) end(a *Attempt, resp *http.Response, v *verdict) (*http.Response,
 		return nil, e
 	}
 	c.attach(resp, e)
-	resp.Header.Set("X-Should-Retry", "false")
+	if !c.leaves(&a.Decision, v) {
+		resp.Header.Set("X-Should-Retry", "false")
+	}
 	return resp, nil
+}
+
+// leaves reports whether the client library around this call is to decide: what it sends is a retry of its own, and that alone is why the
+// Transport makes one attempt of it. A veto would keep both from sending it again. It stands all the same where the request is not to be sent again
+// by anybody, where the attempts of both are as many as those of a call, and where there is a further loop, which would multiply those of the library.
+func (c *call) leaves(d *Decision, v *verdict) bool {
+	return v.stop == StopNested && ResendCount(c.ctx) == 0 && 1+libraryRetries(c.request) < c.maxAttempts && d.Retry != errcodes.RetryChanged &&
+		(d.Safety != MaybeExecuted || c.ambiguous || replayable(c.current))
 }
 
 // attach makes resp lead to the history. It changes resp itself, because net/http goes on to write into it: trailers come behind the body.
@@ -616,11 +630,16 @@ func (c *call) attach(resp *http.Response, e *Error) {
 
 // nested reports whether a retry loop around this call is at its second attempt or beyond.
 func nested(req *http.Request) bool {
-	if ResendCount(req.Context()) > 0 {
-		return true
-	}
+	return ResendCount(req.Context()) > 0 || libraryRetries(req) > 0
+}
+
+// libraryRetries returns how often the client library that made the request sent it before, as it says; 0 where it says nothing.
+func libraryRetries(req *http.Request) int {
 	n, err := strconv.Atoi(req.Header.Get("X-Stainless-Retry-Count"))
-	return err == nil && n > 0
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
 }
 
 // sendable reports whether the request could ever have been sent over HTTP. A base may know further schemes: only an error that says nothing is laid to

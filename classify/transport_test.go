@@ -427,6 +427,59 @@ func TestTransportLeavesRetryingToTheLoopAround(t *testing.T) {
 	})
 }
 
+// A client library whose retry it is has the decision, unless nobody is to send the request again, or the attempts of a call are used up.
+func TestTransportLeavesTheLibraryTheDecision(t *testing.T) {
+	gone, err := errcodes.RunInfra().With(errcodes.Entry{
+		Code: "gone_wrong", Wire: errcodes.NoCode, Type: "gone_wrong", Status: 500, Class: errcodes.ClassServerError, Retry: errcodes.RetryOnce, MaybeExecuted: true,
+		Message: "m", Cause: "c", Fix: "f", Source: "s",
+	})
+	require.NoError(t, err)
+	begun := answer{status: 500, body: `{"error":{"message":"m","type":"gone_wrong"}}`}
+	for _, tt := range []struct {
+		name   string
+		count  string // X-Stainless-Retry-Count
+		resend int    // of a loop further out
+		tr     *Transport
+		answer answer
+		key    string
+		stop   Stop
+		header string // X-Should-Retry
+	}{
+		{"a retry of the library", "1", 0, &Transport{}, answer{status: 503}, "", StopNested, ""},
+		{"another one", "2", 0, &Transport{}, answer{status: 500}, "", StopNested, ""},
+		{"the server's word", "1", 0, &Transport{}, answer{status: 503, header: map[string]string{"X-Should-Retry": "true"}}, "", StopNested, "true"},
+		{"the server's veto", "1", 0, &Transport{}, answer{status: 503, header: map[string]string{"X-Should-Retry": "false"}}, "", StopVeto, "false"},
+		{"never", "1", 0, &Transport{}, answer{status: 400}, "", StopNever, "false"},
+		{"work that may have begun", "1", 0, &Transport{}, begun, "", StopNested, "false"},
+		{"work that may have begun, with a key", "1", 0, &Transport{}, begun, "k", StopNested, ""},
+		{"work that may be done twice", "1", 0, &Transport{ReplayAmbiguous: true}, begun, "", StopNested, ""},
+		{"only a changed request", "1", 0, &Transport{}, answer{status: 504}, "", StopNested, "false"},
+		{"no retries at all", "1", 0, &Transport{MaxAttempts: 1}, answer{status: 503}, "", StopNested, "false"},
+		{"the last attempt", "3", 0, &Transport{}, answer{status: 503}, "", StopNested, "false"},
+		{"a loop around the library", "1", 1, &Transport{}, answer{status: 503}, "", StopNested, "false"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &fakeServer{script: []answer{tt.answer}}
+			tt.tr.Base, tt.tr.Classifier = s, &Classifier{Registries: []*errcodes.Registry{gone}}
+			ctx := t.Context()
+			if tt.resend > 0 {
+				ctx = context.WithValue(ctx, attemptKey{}, tt.resend)
+			}
+			req := post(t, ctx, "{}")
+			req.Header.Set("X-Stainless-Retry-Count", tt.count)
+			if tt.key != "" {
+				req.Header.Set("Idempotency-Key", tt.key)
+			}
+			resp, err := tt.tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Len(t, s.times, 1)
+			require.Equal(t, tt.stop, ErrorOf(resp).Stop)
+			require.Equal(t, tt.header, resp.Header.Get("X-Should-Retry"))
+		})
+	}
+}
+
 func TestTransportIdempotencyKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{script: []answer{{err: io.EOF}, {status: 503}, {status: 200}}}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,21 +29,42 @@ type library struct {
 	name    string
 	retries int // of its own, by default
 	call    func(ctx context.Context, base string, hc *http.Client) error
-	status  func(error) int // that its error tells of; 0 for none
+	once    func(ctx context.Context, base string, hc *http.Client) error // with its retries set to 0
+	status  func(error) int                                               // that its error tells of; 0 for none
 	signal  func(error) classify.Signal
 }
 
 func libraries() []library {
+	viaOpenAI := func(options ...openaioption.RequestOption) func(context.Context, string, *http.Client) error {
+		return func(ctx context.Context, base string, hc *http.Client) error {
+			client := openai.NewClient(append(options, openaioption.WithBaseURL(base), openaioption.WithAPIKey("key"), openaioption.WithHTTPClient(hc))...)
+			_, err := client.Chat.Completions.New(ctx, openai.ChatCompletionNewParams{
+				Model: "m", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")},
+			})
+			return err
+		}
+	}
+	viaAnthropic := func(options ...anthropicoption.RequestOption) func(context.Context, string, *http.Client) error {
+		return func(ctx context.Context, base string, hc *http.Client) error {
+			client := anthropic.NewClient(append(options, anthropicoption.WithoutEnvironmentDefaults(), anthropicoption.WithBaseURL(base),
+				anthropicoption.WithHTTPClient(hc), anthropicoption.WithAPIKey("key"))...)
+			_, err := client.Messages.New(ctx, anthropic.MessageNewParams{
+				Model: "m", MaxTokens: 16, Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Hello"))},
+			})
+			return err
+		}
+	}
+	viaGoOpenAI := func(ctx context.Context, base string, hc *http.Client) error { // it has no retries
+		config := goopenai.DefaultConfig("key")
+		config.BaseURL, config.HTTPClient = base, hc
+		_, err := goopenai.NewClientWithConfig(config).CreateChatCompletion(ctx, goopenai.ChatCompletionRequest{
+			Model: "m", Messages: []goopenai.ChatCompletionMessage{{Role: goopenai.ChatMessageRoleUser, Content: "Hello"}},
+		})
+		return err
+	}
 	return []library{
 		{
-			name: "openai-go", retries: 2,
-			call: func(ctx context.Context, base string, hc *http.Client) error {
-				client := openai.NewClient(openaioption.WithBaseURL(base), openaioption.WithAPIKey("key"), openaioption.WithHTTPClient(hc))
-				_, err := client.Chat.Completions.New(ctx, openai.ChatCompletionNewParams{
-					Model: "m", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")},
-				})
-				return err
-			},
+			name: "openai-go", retries: 2, call: viaOpenAI(), once: viaOpenAI(openaioption.WithMaxRetries(0)),
 			status: func(err error) int {
 				if e, ok := errors.AsType[*openai.Error](err); ok {
 					return e.StatusCode
@@ -60,15 +80,7 @@ func libraries() []library {
 			},
 		},
 		{
-			name: "go-openai",
-			call: func(ctx context.Context, base string, hc *http.Client) error {
-				config := goopenai.DefaultConfig("key")
-				config.BaseURL, config.HTTPClient = base, hc
-				_, err := goopenai.NewClientWithConfig(config).CreateChatCompletion(ctx, goopenai.ChatCompletionRequest{
-					Model: "m", Messages: []goopenai.ChatCompletionMessage{{Role: goopenai.ChatMessageRoleUser, Content: "Hello"}},
-				})
-				return err
-			},
+			name: "go-openai", call: viaGoOpenAI, once: viaGoOpenAI,
 			status: func(err error) int {
 				if e, ok := errors.AsType[*goopenai.APIError](err); ok {
 					return e.HTTPStatusCode
@@ -88,15 +100,7 @@ func libraries() []library {
 			},
 		},
 		{
-			name: "anthropic-go", retries: 2,
-			call: func(ctx context.Context, base string, hc *http.Client) error {
-				client := anthropic.NewClient(anthropicoption.WithoutEnvironmentDefaults(), anthropicoption.WithBaseURL(base),
-					anthropicoption.WithHTTPClient(hc), anthropicoption.WithAPIKey("key"))
-				_, err := client.Messages.New(ctx, anthropic.MessageNewParams{
-					Model: "m", MaxTokens: 16, Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Hello"))},
-				})
-				return err
-			},
+			name: "anthropic-go", retries: 2, call: viaAnthropic(), once: viaAnthropic(anthropicoption.WithMaxRetries(0)),
 			status: func(err error) int {
 				if e, ok := errors.AsType[*anthropic.Error](err); ok {
 					return e.StatusCode
@@ -187,26 +191,100 @@ func TestTransportUnderLibraries(t *testing.T) {
 // Without a response nothing can tell a library to stop: each of its tries is one attempt. With its retries set to 0 there is one.
 func TestTransportUnderLibrariesWithoutAnAnswer(t *testing.T) {
 	for _, lib := range libraries() {
-		t.Run(lib.name, func(t *testing.T) {
-			var n atomic.Int32
-			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-				io.Copy(io.Discard, req.Body)
-				n.Add(1)
-				panic(http.ErrAbortHandler)
-			})}}
-			srv.Start()
-			defer srv.Close()
-			base := &http.Transport{}
-			defer base.CloseIdleConnections()
-			err = lib.call(t.Context(), srv.URL, &http.Client{Transport: &classify.Transport{Base: base}})
-			e, ok := errors.AsType[*classify.Error](err)
-			require.True(t, ok, "%v", err)
-			require.Equal(t, errcodes.ClassNetwork, e.Decision.Class)
-			require.Equal(t, int32(1+lib.retries), n.Load())
-		})
+		for _, tt := range []struct {
+			name  string
+			call  func(ctx context.Context, base string, hc *http.Client) error
+			tries int
+		}{{"by default", lib.call, 1 + lib.retries}, {"without retries", lib.once, 1}} {
+			t.Run(lib.name+"/"+tt.name, func(t *testing.T) {
+				srv, n := startScript(t, func(w http.ResponseWriter, _ int32) { panic(http.ErrAbortHandler) })
+				base := &http.Transport{}
+				defer base.CloseIdleConnections()
+				err := tt.call(t.Context(), srv, &http.Client{Transport: &classify.Transport{Base: base}})
+				e, ok := errors.AsType[*classify.Error](err)
+				require.True(t, ok, "%v", err)
+				require.Equal(t, errcodes.ClassNetwork, e.Decision.Class)
+				require.Equal(t, int32(tt.tries), n.Load())
+			})
+		}
 	}
+}
+
+// A library whose retry it is has the decision: a refusal behind a connection that broke ends no call that the library alone would bring through, and
+// costs as many requests. What is not to be sent again stays so, and so does the server's own veto.
+func TestTransportUnderLibrariesAfterABrokenConnection(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		status int // of the second answer; the third is a success
+		veto   bool
+		want   int32 // requests
+	}{
+		{"503", 503, false, 3},
+		{"429", 429, false, 3},
+		{"500", 500, false, 3},
+		{"400", 400, false, 2},
+		{"503, vetoed", 503, true, 2},
+	} {
+		for _, lib := range libraries() {
+			if lib.retries == 0 {
+				continue
+			}
+			for name, transport := range map[string]*classify.Transport{
+				"alone": nil, "under": {}, "under, with keys": {IdempotencyKeys: true}, "under, nested": {Base: &classify.Transport{}},
+			} {
+				t.Run(tt.name+"/"+lib.name+"/"+name, func(t *testing.T) {
+					t.Parallel()
+					srv, n := startScript(t, func(w http.ResponseWriter, n int32) {
+						switch n {
+						case 1:
+							panic(http.ErrAbortHandler)
+						case 2:
+							w.Header().Set("Retry-After-Ms", "1")
+							if tt.veto {
+								w.Header().Set("X-Should-Retry", "false")
+							}
+							w.WriteHeader(tt.status)
+							io.WriteString(w, `{"error":{"message":"no"}}`)
+						default:
+							io.WriteString(w, `{"id":"x","choices":[],"content":[]}`)
+						}
+					})
+					base := &http.Transport{}
+					defer base.CloseIdleConnections()
+					hc := &http.Client{Transport: base}
+					if transport != nil {
+						inner := transport
+						if in, ok := transport.Base.(*classify.Transport); ok {
+							inner = in
+						}
+						inner.Base = base
+						hc.Transport = transport
+					}
+					err := lib.call(t.Context(), srv, hc)
+					require.Equal(t, tt.want, n.Load(), "%v", err)
+					if tt.want == 3 {
+						require.NoError(t, err)
+						return
+					}
+					require.Equal(t, tt.status, lib.status(err), "%v", err)
+				})
+			}
+		}
+	}
+}
+
+// startScript starts a server whose answers are functions of their number, from 1, and returns its address and how many requests it got.
+func startScript(t *testing.T, answer func(http.ResponseWriter, int32)) (string, *atomic.Int32) {
+	t.Helper()
+	n := new(atomic.Int32)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		io.Copy(io.Discard, req.Body)
+		w.Header().Set("Content-Type", "application/json")
+		answer(w, n.Add(1))
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL, n
 }
 
 // Under a client with a timeout a wait that does not fit is not begun: one request, and the library surfaces the provider's refusal and not the
