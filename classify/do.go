@@ -127,8 +127,8 @@ func (o *operation) failed(start time.Time, err error) (context.Context, error) 
 	l.attempts = append(l.attempts, a)
 
 	v := l.next(&a, received, means{
-		sendable: true, repeatable: true,
-		nested: ResendCount(l.ctx) > 0 || inner != nil && inner.decided(a.N),
+		repeatable: true,
+		nested:     ResendCount(l.ctx) > 0 || inner != nil && inner.decided(a.N),
 	}, Unpaced)
 	if inner != nil && v.retryAt.IsZero() {
 		v.retryAt = inner.RetryAt // of a Gate, which no Decision states

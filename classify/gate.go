@@ -231,6 +231,9 @@ func kindOfFailure(d *Decision) pacing.Kind {
 	case errcodes.ClassCanceled, errcodes.ClassTimeout:
 		return pacing.Unknown
 	default:
+		if d.Safety == NotSent {
+			return pacing.Unknown // a fault of the program, which no server has seen
+		}
 		return pacing.OK // refused for what it is, which takes a server that works
 	}
 }

@@ -35,7 +35,6 @@ type loop struct {
 
 // means is what the call could do about a failure.
 type means struct {
-	sendable   bool // the request could be sent at all
 	nested     bool // a loop further out or further in is retrying
 	changeable bool // there is something that changes requests
 	replayable bool // it may be executed twice
@@ -121,7 +120,7 @@ func (l *loop) refusal(a *Attempt, m means, pace Pace) Stop {
 		return StopUnsafe
 	case d.Vetoed && (d.Rule == ruleVeto || d.Retry != errcodes.RetryNever && d.Retry != errcodes.RetryChanged):
 		return StopVeto
-	case d.Retry == errcodes.RetryNever, !m.sendable:
+	case d.Retry == errcodes.RetryNever:
 		return StopNever
 	case m.nested:
 		return StopNested

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +35,8 @@ import (
 // MaybeExecuted, as Runbase's does a 500 and a 504. Any other answer counts as a refusal, so that without such a row a POST goes out again after
 // a 500, a 502 or a 504. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
 // another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
-// bounded by Budget.
+// bounded by Budget. What net/http refuses to send, such as a key that ends in a newline, is a fault of the program: nothing was sent, and nothing
+// is tried again.
 //
 // # How long it waits
 //
@@ -50,7 +53,7 @@ import (
 // of a call that had more than one. An error only when no response arrived last, when the caller gave up while waiting, when a Gate let
 // nothing through, or when BufferBody could not read the request's body; it is an *[Error].
 //
-// Put a Transport inside, not around, what must happen once per attempt, such as signing.
+// What must happen once per attempt, such as signing, belongs inside, in Base; what must happen once per call goes around.
 //
 // # Under an http.Client
 //
@@ -358,7 +361,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			c.firstFailed = received
 		}
 
-		v := c.next(&a, received, c.means(&a.Decision, resp, inner), pace)
+		v := c.next(&a, received, c.means(&a.Decision, inner), pace)
 		if v.stop == StopNone {
 			v.next, v.stop, v.err = c.again(&a)
 			c.upcoming = v.next
@@ -420,6 +423,8 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 		a.Decision, a.Err = k.decision(), besides(c.ctx.Err(), a.Err)
 	} else if k, ok := proxyKind(c.t.base(), c.current, a.Err); ok {
 		a.Decision = k.decision()
+	} else if refusedUnsent(c.current, a.Decision.Rule, a.Err) {
+		a.Decision = netMisuse.decision()
 	}
 	return innerError(nil, a.Err)
 }
@@ -461,9 +466,8 @@ func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
 }
 
 // means returns what this call could do about a failure.
-func (c *call) means(d *Decision, resp *http.Response, inner *Error) means {
+func (c *call) means(d *Decision, inner *Error) means {
 	return means{
-		sendable:   resp != nil || d.Rule != netUnknown.rule || sendable(c.current),
 		nested:     nested(c.request) || inner != nil,
 		changeable: c.t.MutateRequest != nil,
 		// A changed request of a key of our own gets a fresh one, which does not keep the work from being done twice.
@@ -642,8 +646,50 @@ func libraryRetries(req *http.Request) int {
 	return max(n, 0)
 }
 
-// sendable reports whether the request could ever have been sent over HTTP. A base may know further schemes: only an error that says nothing is laid to
-// the scheme, as net/http has no kind for that one.
-func sendable(req *http.Request) bool {
-	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https")
+// refusedUnsent reports whether err, of the kind that rule names, is how net/http refuses to send such a request: with an error of its text alone. So this is
+// for errors of which nothing else is known: a base may well know other schemes, or complete what is missing. Some faults show with the connection in
+// hand; then the error may say no more than that it was closed here.
+func refusedUnsent(req *http.Request, rule string, err error) bool {
+	switch {
+	case rule == netUnknown.rule:
+		return !sendable(req) || !writable(req)
+	case errors.Is(err, net.ErrClosed):
+		return !writable(req)
+	}
+	return false
 }
+
+// sendable reports whether net/http looks for a connection for the request.
+func sendable(req *http.Request) bool {
+	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https") && req.Header != nil &&
+		(req.Method == "" || isHTTPToken(req.Method)) && sendableFields(req.Header) && sendableFields(req.Trailer)
+}
+
+// writable reports whether net/http puts the request on a connection.
+func writable(req *http.Request) bool {
+	return (req.Body != nil || req.ContentLength == 0) && (req.URL == nil || !strings.ContainsFunc(req.URL.RequestURI(), isControl))
+}
+
+// sendableFields reports whether names and values are those of RFC 9110 section 5. A key that was read from a file together with the end of its line is not.
+func sendableFields(h http.Header) bool {
+	for name, values := range h {
+		if !isHTTPToken(name) {
+			return false
+		}
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(r rune) bool { return r != '\t' && isControl(r) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isHTTPToken reports whether s is a token of RFC 9110 section 5.6.2.
+func isHTTPToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }

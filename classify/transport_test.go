@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/internal/pacing"
 )
 
 // answer is one scripted answer of a fakeServer.
@@ -424,6 +426,102 @@ func TestTransportLeavesRetryingToTheLoopAround(t *testing.T) {
 				require.Len(t, e.Attempts, 4)
 			}
 		}
+	})
+}
+
+// What net/http refuses to send is a fault of the program: it was not sent, it is not tried again, and it says nothing about the server.
+func TestTransportRequestsThatCannotBeSent(t *testing.T) {
+	var served atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }))
+	defer srv.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	for _, tt := range []struct {
+		name string
+		make func(*http.Request)
+	}{
+		{"a key that ends in a newline", func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-abc\n") }},
+		{"a name of two words", func(r *http.Request) { r.Header["X Y"] = []string{"1"} }},
+		{"an empty name", func(r *http.Request) { r.Header[""] = []string{"1"} }},
+		{"a trailer", func(r *http.Request) { r.Trailer = http.Header{"X": {"a\x00"}} }},
+		{"no header", func(r *http.Request) { r.Header = nil }},
+		{"a method of two words", func(r *http.Request) { r.Method += " X" }},
+		{"a length without a body", func(r *http.Request) { r.Body, r.GetBody, r.ContentLength = nil, nil, 10 }},
+		{"a query with a newline", func(r *http.Request) { r.URL.RawQuery = "key=k\n" }},
+		{"another scheme", func(r *http.Request) { r.URL.Scheme = "ftp" }},
+		{"no scheme", func(r *http.Request) { r.URL.Scheme = "" }},
+		{"no host", func(r *http.Request) { r.URL.Host = "" }},
+		{"no URL", func(r *http.Request) { r.URL = nil }},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			for name, over := range map[string]http.RoundTripper{"": base, "/over another": &Transport{Base: base}} {
+				t.Run(tt.name+"/"+method+name, func(t *testing.T) {
+					req, err := http.NewRequestWithContext(t.Context(), method, srv.URL, strings.NewReader("{}"))
+					require.NoError(t, err)
+					tt.make(req)
+					paid, told := &ledger{}, &reports{}
+					_, err = (&Transport{Base: over, Budget: paid, Gate: told}).RoundTrip(req)
+					e, ok := errors.AsType[*Error](err)
+					require.True(t, ok)
+					require.Equal(t, netMisuse.decision(), e.Decision, "%v", err)
+					require.Equal(t, StopNever, e.Stop)
+					require.Len(t, e.Attempts, 1)
+					require.Empty(t, paid.deposits, "no server has served this")
+					require.Len(t, *told, 1)
+					require.Equal(t, pacing.Unknown, outcomeOf((*told)[0].Failure).Kind)
+				})
+			}
+		}
+	}
+	require.Zero(t, served.Load())
+}
+
+// A base may send what net/http would not, so a failure of a known kind counts as what it is.
+func TestTransportOverABaseWithASchemeOfItsOwn(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		err      error
+		attempts int
+		rule     string
+	}{
+		{"refused", &net.OpError{Op: "dial", Net: "unix", Err: syscall.ECONNREFUSED}, 4, netRefused.rule},
+		{"reset", &net.OpError{Op: "read", Net: "unix", Err: syscall.ECONNRESET}, 4, netReset.rule},
+		{"closed", &net.OpError{Op: "read", Net: "unix", Err: net.ErrClosed}, 4, netReset.rule},
+		{"of no known kind", errors.New("unsupported"), 1, netMisuse.rule},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{err: tt.err}}}
+				req := get(t, t.Context())
+				req.URL.Scheme, req.Header = "http+unix", nil
+				_, err := (&Transport{Base: s}).RoundTrip(req)
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Equal(t, tt.rule, e.Decision.Rule)
+				require.Len(t, s.times, tt.attempts)
+			})
+		})
+	}
+}
+
+// Whatever stands in Base happens for each attempt: each has a signature of its own.
+func TestTransportSignsEachAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}, {status: 503}, {status: 200}}}
+		n := 0
+		signer := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			n++
+			r = r.Clone(r.Context())
+			r.Header.Set("Signature", strconv.Itoa(n))
+			return s.RoundTrip(r)
+		})
+		resp, err := (&Transport{Base: signer}).RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		for i, h := range s.headers {
+			require.Equal(t, strconv.Itoa(i+1), h.Get("Signature"))
+		}
+		require.Len(t, s.headers, 3)
 	})
 }
 
