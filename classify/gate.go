@@ -261,19 +261,21 @@ func refusalOf(err error) error {
 	return &GateError{Reason: r.Reason.String(), RetryAt: r.RetryAt, Last: last, Err: err}
 }
 
-// DefaultScope returns what most providers limit as one: the host, the key, and the project or model that a header
-// names. The key may stand in a header (Authorization, X-Api-Key, Api-Key, X-Goog-Api-Key, Ocp-Apim-Subscription-Key) or in the query (key, api_key,
+// DefaultScope returns what most providers limit as one: the host that the request goes to, the key, and the project or model that a header
+// names. A Host header of another name is part of it: the servers behind a [net/http/httputil.ReverseProxy] that passes on the one that came in
+// are told apart all the same. The key may stand in a header (Authorization, X-Api-Key, Api-Key, X-Goog-Api-Key, Ocp-Apim-Subscription-Key) or in the query (key, api_key,
 // api-key, apikey, subscription-key, access_token). It is not in the scope itself: a digest stands for it, the same in every process.
 func DefaultScope(req *http.Request) string {
-	host, query := req.Host, ""
+	host, query := "", ""
 	if req.URL != nil {
-		query = req.URL.RawQuery
-		if host == "" {
-			host = req.URL.Host
-		}
+		host, query = req.URL.Host, req.URL.RawQuery
 	}
 	var b strings.Builder
 	b.WriteString(strings.ToLower(host))
+	if req.Host != "" && !strings.EqualFold(req.Host, host) {
+		b.WriteByte('/')
+		b.WriteString(strings.ToLower(cut(req.Host, 256)))
+	}
 	for _, name := range [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key"} {
 		writeDigest(&b, header(req.Header, name))
 	}

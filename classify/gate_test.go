@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"runtime"
 	"slices"
 	"strconv"
@@ -488,9 +492,49 @@ func TestDefaultScope(t *testing.T) {
 	b.Host = ""
 	require.NotEqual(t, DefaultScope(a), DefaultScope(b))
 	require.NotPanics(t, func() { DefaultScope(&http.Request{}) })
+
+	// The server is what the URL names. A name in the Host header can only tell more apart.
+	for _, tt := range []struct{ url, host, want string }{
+		{"a.test", "", "a.test"},
+		{"a.test:80", "a.test:80", "a.test:80"},
+		{"A.test", "a.TEST", "a.test"},
+		{"10.0.0.1:80", "Front.test", "10.0.0.1:80/front.test"},
+		{"", "front.test", "/front.test"},
+		{"a.test", strings.Repeat("x", 1000), "a.test/" + strings.Repeat("x", 256)},
+	} {
+		require.Equal(t, tt.want, DefaultScope(&http.Request{Host: tt.host, URL: &url.URL{Host: tt.url}}))
+	}
 	require.Equal(t, "unpaced", Pace(9).String())
 	require.Equal(t, "parked", Parked.String())
 	require.Equal(t, "refused locally, nothing was sent: closed", (&GateError{Reason: "closed"}).Error())
+}
+
+// Two servers behind one reverse proxy, which keeps the Host that came in, do not share an outage.
+func TestPacerBehindAReverseProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent []string
+		base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			sent = append(sent, r.URL.Host)
+			resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}
+			if r.URL.Host == "down.test" {
+				resp.StatusCode = http.StatusServiceUnavailable
+				resp.Header.Set("Retry-After", "30")
+			}
+			return resp, nil
+		})
+		tr := &Transport{Base: base, Gate: &Pacer{}, MaxAttempts: 1}
+		through := func(backend string) int {
+			proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: backend})
+			proxy.Transport, proxy.ErrorLog = tr, slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+			w := httptest.NewRecorder()
+			proxy.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://front.test/", http.NoBody))
+			return w.Code
+		}
+		require.Equal(t, 503, through("down.test"))
+		require.Equal(t, 502, through("down.test"), "held back here")
+		require.Equal(t, 200, through("up.test"))
+		require.Equal(t, []string{"down.test", "up.test"}, sent)
+	})
 }
 
 // A server that sheds a call while it serves others is not down: nobody is parked, the stated wait is kept, and the attempts count.
