@@ -3,8 +3,10 @@ package classify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -421,6 +424,112 @@ func TestGateHoldsAreTold(t *testing.T) {
 		require.Equal(t, 3*time.Second, r.done[0].Queued)
 		require.Equal(t, 3*time.Second, AttemptsOf(resp)[0].Queued)
 		require.Nil(t, ErrorOf(resp))
+	})
+}
+
+// Whether or not the gate of the outer of two held a call, the inner one's conclusion and history are those of the call, and nobody speaks of a veto that no
+// server sent.
+func TestGateOverAnotherTransport(t *testing.T) {
+	const second = time.Second
+	busy := answer{status: 503, header: map[string]string{"Retry-After-Ms": "1"}}
+	between := func(base http.RoundTripper) http.RoundTripper {
+		return roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err != nil {
+				err = fmt.Errorf("between: %w", err)
+			}
+			return resp, err
+		})
+	}
+	for _, tt := range []struct {
+		name     string
+		script   []answer
+		attempts int
+		stop     Stop
+		response bool
+	}{
+		{"served at once", []answer{{status: 200}}, 1, StopNone, true},
+		{"served in the end", []answer{busy, busy, busy, {status: 200}}, 4, StopNone, true},
+		{"refused", []answer{busy}, 4, StopAttempts, true},
+		{"vetoed", []answer{{status: 503, header: map[string]string{"X-Should-Retry": "false"}}}, 1, StopVeto, true},
+		{"not found", []answer{{status: 404}}, 1, StopNever, true},
+		{"no answer", []answer{{err: io.EOF}}, 4, StopAttempts, false},
+	} {
+		for _, queued := range []time.Duration{0, second} {
+			for name, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
+				"directly": func(base http.RoundTripper) http.RoundTripper { return base }, "with another between": between,
+			} {
+				t.Run(tt.name+"/"+queued.String()+"/"+name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						s := &fakeServer{script: tt.script}
+						g := &script{admit: func(Admission) (Pass, error) { return Pass{Ticket: 1, Queued: queued}, nil }}
+						r := &recorder{}
+						resp, err := (&Transport{Base: wrap(&Transport{Base: s}), Gate: g, Observer: r}).RoundTrip(get(t, t.Context()))
+						require.Len(t, s.times, tt.attempts)
+						require.Len(t, g.reports, 1)
+						e, _ := errors.AsType[*Error](err)
+						var history []Attempt
+						if tt.response {
+							require.NoError(t, err)
+							require.NoError(t, resp.Body.Close())
+							e, history = ErrorOf(resp), AttemptsOf(resp)
+							if tt.stop != StopNone {
+								require.Equal(t, "false", resp.Header.Get("X-Should-Retry"))
+							}
+						} else {
+							require.Nil(t, resp)
+							history = e.Attempts
+							if name != "directly" {
+								require.ErrorContains(t, err, "between: ")
+							}
+						}
+						if tt.stop != StopNone {
+							require.Equal(t, tt.stop, e.Stop)
+							require.Equal(t, tt.stop == StopVeto, e.Decision.Vetoed)
+							require.Equal(t, e.Attempts, history)
+							require.Equal(t, tt.stop == StopVeto, g.reports[0].Failure.Decision.Vetoed)
+						} else {
+							require.Nil(t, e)
+						}
+						if queued == 0 {
+							require.Empty(t, r.done, "the inner one's observer is told")
+							if tt.name == "served at once" {
+								require.Nil(t, history)
+								return
+							}
+						} else {
+							require.Equal(t, []DoneEvent{{Attempts: history, Queued: second, Err: e}}, r.done)
+							require.Len(t, r.attempts, 1)
+							require.True(t, r.attempts[0].Last)
+						}
+						require.Len(t, history, tt.attempts)
+						require.Equal(t, queued, history[0].Queued)
+					})
+				})
+			}
+		}
+	}
+}
+
+// A further attempt that was the inner one's first, because something between had failed before, is followed by others: what the inner one
+// sets for libraries is no word of the server.
+func TestTransportOverAnotherThatWasNotReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}, {status: 503}, {status: 200}}}
+		inner := &Transport{Base: s}
+		failed := false
+		token := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			if !failed {
+				failed = true
+				return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+			}
+			return inner.RoundTrip(r)
+		})
+		resp, err := (&Transport{Base: token}).RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 200, resp.StatusCode)
+		require.Len(t, AttemptsOf(resp), 4)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -350,9 +351,12 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 		}
 		inner := c.judge(&a, resp)
 		pace := c.report(sent, pass, &a)
-		if inner != nil && len(c.attempts) == 0 && pass.Queued == 0 {
+		if inner != nil && len(c.attempts) == 0 {
 			// A Transport further down has done all this.
 			c.served(&a.Decision)
+			if pass.Queued > 0 {
+				resp, err = c.takeOver(&a, resp, inner)
+			}
 			returned = true
 			return resp, err
 		}
@@ -409,9 +413,10 @@ func (c *call) abandon() {
 // judge completes an attempt that failed. It returns what a Transport further down concluded.
 func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	if a.Err == nil {
-		a.Decision = c.t.Classifier.within(c.patience(resp.Header), resp)
+		inner := innerError(resp, nil)
+		a.Decision = c.judgeResponse(resp, inner)
 		a.Status, a.Code, a.RequestID = resp.StatusCode, a.Decision.Code, a.Decision.RequestID
-		return innerError(resp, nil)
+		return inner
 	}
 	var ended bool
 	if a.Decision, ended, a.Err = byContext(c.ctx, a.Err); ended {
@@ -441,6 +446,20 @@ func (c *call) patience(h http.Header) time.Duration {
 	return math.MaxInt64
 }
 
+// judgeResponse judges a response. A veto that a Transport further down has set, for libraries, is none of the server's.
+func (c *call) judgeResponse(resp *http.Response, inner *Error) Decision {
+	patience := c.patience(resp.Header)
+	if inner == nil || inner.Decision.Vetoed || resp.Header.Get("X-Should-Retry") != "false" {
+		return c.t.Classifier.within(patience, resp)
+	}
+	given := resp.Header
+	resp.Header = given.Clone()
+	resp.Header.Del("X-Should-Retry")
+	d := c.t.Classifier.within(patience, resp)
+	resp.Header = given // the very map, by which the history is found
+	return d
+}
+
 // report tells the gate what an attempt brought.
 func (c *call) report(sent *http.Request, pass Pass, failure *Attempt) Pace {
 	if c.t.Gate == nil {
@@ -468,7 +487,7 @@ func (c *call) wait(v *verdict, d time.Duration) (Pass, *verdict) {
 // means returns what this call could do about a failure.
 func (c *call) means(d *Decision, inner *Error) means {
 	return means{
-		nested:     nested(c.request) || inner != nil,
+		nested:     nested(c.request) || inner != nil && inner.decided(len(c.attempts)),
 		changeable: c.t.MutateRequest != nil,
 		// A changed request of a key of our own gets a fresh one, which does not keep the work from being done twice.
 		replayable: replayable(c.current) && (!c.ownKey || d.Retry != errcodes.RetryChanged),
@@ -578,7 +597,11 @@ func sameFunc(f, g func() (io.ReadCloser, error)) bool {
 // succeed hands out a response that came after failures, with the history behind it.
 func (c *call) succeed(a Attempt, resp *http.Response) {
 	a.Status, a.RequestID = resp.StatusCode, requestID(resp.Header)
-	c.attempts = append(c.attempts, a)
+	if h := historyOf(resp); h != nil && len(c.attempts) == 0 {
+		c.attempts = heldBefore(h.attempts, a.Queued) // of a Transport further down
+	} else {
+		c.attempts = append(c.attempts, a)
+	}
 	c.budget.Deposit(c.ctx, BudgetDeposit{})
 	c.observe(&a, 0, SourceNone, true)
 	c.done(nil)
@@ -590,6 +613,32 @@ func (c *call) succeed(a Attempt, resp *http.Response) {
 	if c.t.StreamErrors {
 		c.t.watch(c.ctx, resp, earlier)
 	}
+}
+
+// takeOver ends a call whose only attempt was held by the gate with what a Transport further down concluded.
+func (c *call) takeOver(a *Attempt, resp *http.Response, inner *Error) (*http.Response, error) {
+	e := *inner
+	e.Attempts = heldBefore(inner.Attempts, a.Queued)
+	if resp == nil && a.Err != error(inner) { //nolint:errorlint // who stands between has something to add
+		e.Err = a.Err
+	}
+	c.attempts = e.Attempts
+	c.observe(a, 0, SourceNone, true)
+	c.done(&e)
+	if resp == nil {
+		return nil, &e
+	}
+	c.attach(resp, &e)
+	return resp, nil
+}
+
+// heldBefore returns attempts of which the first was held for that much longer.
+func heldBefore(attempts []Attempt, queued time.Duration) []Attempt {
+	attempts = slices.Clone(attempts)
+	if len(attempts) > 0 {
+		attempts[0].Queued += queued
+	}
+	return attempts
 }
 
 // end ends a call that failed: with the response if there is one, else with an error.
