@@ -48,7 +48,11 @@ type BudgetWithdrawal struct {
 // calls, plus Burst once; while a server serves nothing, no retries are sent to it beyond the Burst.
 //
 // The zero value is ready to use. It is safe for concurrent use as long as its fields do not change, takes no lock, and must not be
-// copied after first use. Share one among the transports that talk to the same server.
+// copied after first use. A nil *TokenBucket in a Transport or a Policy is a nil Budget, so that they have one of their own; by itself it refuses nothing and
+// counts nothing.
+//
+// Share one among the transports that talk to the same server, side by side. Of two of which one stands within the other, or of a Policy around a
+// Transport, only one is to have it: each pays in for a call that both of them made.
 type TokenBucket struct {
 	// Ratio is how many retries each served call pays for; 0 means 0.2, a negative number none: then Burst is all there will ever be.
 	Ratio float64
@@ -60,6 +64,9 @@ type TokenBucket struct {
 
 // Deposit implements [Budget].
 func (b *TokenBucket) Deposit(_ context.Context, d BudgetDeposit) {
+	if b == nil {
+		return
+	}
 	s := b.state.Load()
 	switch {
 	case s == nil:
@@ -72,6 +79,9 @@ func (b *TokenBucket) Deposit(_ context.Context, d BudgetDeposit) {
 
 // Withdraw implements [Budget].
 func (b *TokenBucket) Withdraw(context.Context, *BudgetWithdrawal) bool {
+	if b == nil {
+		return true
+	}
 	s := b.state.Load()
 	if s == nil {
 		b.state.CompareAndSwap(nil, &pacing.Budget{Ratio: b.Ratio, Burst: b.Burst})
@@ -80,8 +90,11 @@ func (b *TokenBucket) Withdraw(context.Context, *BudgetWithdrawal) bool {
 	return s.Take()
 }
 
-// Left returns how many retries the bucket holds at the moment.
+// Left returns how many retries the bucket holds at the moment; +Inf for nil.
 func (b *TokenBucket) Left() float64 {
+	if b == nil {
+		return math.Inf(1)
+	}
 	if s := b.state.Load(); s != nil {
 		return s.Left()
 	}
@@ -110,7 +123,7 @@ func (Unlimited) Withdraw(context.Context, *BudgetWithdrawal) bool { return true
 
 // deposit accounts for a call that was served. own holds the default budget, which is not made before a call fails.
 func deposit(ctx context.Context, b Budget, own *atomic.Value) {
-	if b != nil {
+	if !unset(b) {
 		b.Deposit(ctx, BudgetDeposit{})
 		return
 	}
@@ -119,9 +132,12 @@ func deposit(ctx context.Context, b Budget, own *atomic.Value) {
 	}
 }
 
+// unset reports whether b is none: nil, or what an optional *TokenBucket becomes in a Budget.
+func unset(b Budget) bool { return b == nil || b == Budget((*TokenBucket)(nil)) }
+
 // budgetOr returns b, or the default one that own holds.
 func budgetOr(b Budget, own *atomic.Value) Budget {
-	if b != nil {
+	if !unset(b) {
 		return b
 	}
 	if own.Load() == nil {

@@ -3,6 +3,7 @@ package classify
 import (
 	"context"
 	"io"
+	"math"
 	"net/http"
 	"sync"
 	"testing"
@@ -86,6 +87,36 @@ func TestBudgetIsShared(t *testing.T) {
 }
 
 // A retry that is never sent costs nothing: the caller leaves while waiting, the body cannot be had again, nothing is to be changed, a hook panics.
+// A nil *TokenBucket, as an optional field holds it, is no Budget: there is one of one's own. A nil *Pacer holds nothing back.
+func TestBudgetAndGateThatAreTypedNil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, last := range []int{200, 503} {
+			s := &fakeServer{script: []answer{{status: 200}, {status: 503, header: map[string]string{"Retry-After": "1"}}, {status: last}}}
+			tr := &Transport{Base: s, Budget: (*TokenBucket)(nil), Gate: (*Pacer)(nil)}
+			first := spend(t, tr, s, 1)
+			require.Equal(t, 1, first)
+			want := 100 + 10 // the calls, and the burst
+			if last == 200 {
+				want = 100 + 1
+			}
+			require.Equal(t, want, spend(t, tr, s, 100))
+		}
+		n := 0
+		p := &Policy{Budget: (*TokenBucket)(nil), Signal: sdkSignal}
+		for range 20 {
+			_, err := Do(t.Context(), p, func(context.Context) (int, error) { n++; return 0, &sdkError{status: 503} })
+			require.Error(t, err)
+		}
+		require.Equal(t, 20+10, n)
+		_, err := Do(t.Context(), p, func(context.Context) (int, error) { return 0, nil })
+		require.NoError(t, err)
+	})
+	var b *TokenBucket
+	b.Deposit(t.Context(), BudgetDeposit{})
+	require.True(t, b.Withdraw(t.Context(), &BudgetWithdrawal{}))
+	require.True(t, math.IsInf(b.Left(), 1))
+}
+
 func TestBudgetRefunds(t *testing.T) {
 	for name, spoil := range map[string]func(*Transport, *http.Request, context.CancelFunc){
 		"canceled": func(tr *Transport, _ *http.Request, cancel context.CancelFunc) {

@@ -133,7 +133,7 @@ func (r *GateError) Unwrap() error { return r.Err }
 // A retry in a scope in which nobody else stands in line, or in one of many scopes that are refused at once, spends the Transport's Budget.
 //
 // The zero value is ready to use. It is safe for concurrent use as long as its fields do not change, and must not be
-// copied after first use. It needs no closing. Share one among the transports that use the same key.
+// copied after first use. It needs no closing. A nil *Pacer holds nothing back. Share one among the transports that use the same key.
 type Pacer struct {
 	// ScopeFor returns what the server limits as one: calls of one scope are held back together. nil means
 	// [DefaultScope]. It is called concurrently and must not change the request.
@@ -159,7 +159,7 @@ type Pacer struct {
 
 // Admit implements [Gate].
 func (p *Pacer) Admit(ctx context.Context, a Admission) (Pass, error) {
-	if !p.gate.Active() {
+	if p == nil || !p.gate.Active() {
 		return Pass{}, nil
 	}
 	ticket, err := p.gate.Wait(ctx, p.scope(a.Request), a.FirstFailed)
@@ -174,7 +174,7 @@ func (p *Pacer) Admit(ctx context.Context, a Admission) (Pass, error) {
 
 // Report implements [Gate].
 func (p *Pacer) Report(ctx context.Context, r GateReport) Pace {
-	if r.Failure == nil && !p.gate.Active() {
+	if p == nil || r.Failure == nil && !p.gate.Active() {
 		return Unpaced
 	}
 	p.once.Do(func() {
