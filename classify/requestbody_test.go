@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -108,6 +111,52 @@ func TestBufferBodyThatFails(t *testing.T) {
 	_, err = (&Transport{Base: s, BufferBody: 10, Observer: doneFunc(func(d *DoneEvent) { require.Equal(t, StopCanceled, d.Err.Stop) })}).RoundTrip(req)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, errcodes.ClassCanceled)
+}
+
+// A client that leaves a reverse proxy in the middle of its upload has cancelled the call: its body ends with an error of its own.
+func TestBufferBodyOfAClientThatLeaves(t *testing.T) {
+	for _, tt := range endings {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{status: 200}}}
+				ctx, cancel := tt.end(t.Context())
+				defer cancel()
+				req := post(t, ctx, "")
+				req.GetBody, req.ContentLength = nil, -1
+				req.Body = io.NopCloser(readerFunc(func([]byte) (int, error) {
+					<-ctx.Done()
+					return 0, io.ErrUnexpectedEOF
+				}))
+				_, err := (&Transport{Base: s, BufferBody: 1 << 20}).RoundTrip(req)
+				e, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Equal(t, StopCanceled, e.Stop)
+				require.Equal(t, NotSent, e.Decision.Safety)
+				require.ErrorIs(t, err, tt.class)
+				require.ErrorIs(t, err, tt.is)
+				require.Empty(t, s.times)
+			})
+		})
+	}
+
+	var got error
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "api.test"})
+	proxy.Transport = &Transport{BufferBody: 1 << 20}
+	left := make(chan struct{})
+	proxy.ErrorHandler = func(_ http.ResponseWriter, _ *http.Request, err error) {
+		got = err
+		close(left)
+	}
+	front := httptest.NewServer(proxy)
+	defer front.Close()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", front.Listener.Addr().String())
+	require.NoError(t, err)
+	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	<-left
+	require.ErrorIs(t, got, errcodes.ClassCanceled)
+	require.ErrorIs(t, got, context.Canceled)
 }
 
 // A body with GetBody is never copied, however large, and is the same byte for byte each time.

@@ -274,9 +274,10 @@ func (t *Transport) unread(req *http.Request, err error) (*http.Response, error)
 	var caused bool
 	switch a.Decision, caused, a.Err = byContext(c.ctx, err); {
 	case caused:
-	case ended != nil && errors.Is(err, ended):
+	case ended != nil:
+		// A body that ends with the call, such as that of a server's request whose client has left, says so in words of its own.
 		k := kindOf(ended)
-		a.Decision = k.decision()
+		a.Decision, a.Err = k.decision(), besides(ended, err)
 	default:
 		a.Decision = localBody.decision()
 	}
