@@ -316,7 +316,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 			// A Transport further down has done all this.
 			c.served(&a.Decision)
 			returned = true
-			return resp, err
+			return handedOut(resp), err
 		}
 		c.attempts = append(c.attempts, a)
 		if c.firstFailed.IsZero() {
@@ -511,12 +511,14 @@ func (c *call) end(a *Attempt, resp *http.Response, v *verdict) (*http.Response,
 	if resp == nil {
 		return nil, e
 	}
+	resp = handedOut(resp)
 	c.attach(resp, e)
 	resp.Header.Set("X-Should-Retry", "false")
 	return resp, nil
 }
 
-// attach makes resp lead to the history. It changes resp itself, because net/http goes on to write into it: trailers come behind the body.
+// attach makes resp lead to the history. It changes resp itself, because net/http goes on to write into it: trailers come behind the body. See
+// handedOut for the body that somebody reads already.
 func (c *call) attach(resp *http.Response, e *Error) {
 	req := resp.Request
 	if req == nil {
