@@ -16,9 +16,9 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 	late := &attemptTimeoutError{limit: limit}
 	timer := time.AfterFunc(limit, func() { cancel(late) })
 	var asked, connected atomic.Bool
-	sent := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	sent := once(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { asked.Store(true) }, GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}))
+	})))
 	resp, err := t.base().RoundTrip(sent)
 	if resp != nil && resp.Request == sent {
 		resp.Request = req // whose context does not end with the body

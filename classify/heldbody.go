@@ -264,7 +264,7 @@ func drain(body io.ReadCloser) {
 	if !ok {
 		h = &heldBody{rc: body}
 	}
-	defer h.Close() // the response is given up; nobody would know what to do about an error
+	defer h.Close() //nolint:errcheck // the response is given up; nobody would know what to do about it
 	h.mu.Lock()
 	held := int64(len(h.buf) - h.off)
 	ended := h.err != nil

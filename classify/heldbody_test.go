@@ -80,7 +80,7 @@ func TestTrailersComeWithTheCallersRead(t *testing.T) {
 					resp, err := around(base).RoundTrip(get(t, t.Context()))
 					require.NoError(t, err)
 					for range 100 {
-						time.Sleep(20 * time.Millisecond) // the end arrives meanwhile
+						<-time.After(20 * time.Millisecond) // the end arrives meanwhile
 						require.Equal(t, announced, resp.Trailer)
 					}
 					body, err := io.ReadAll(resp.Body)
@@ -135,7 +135,7 @@ func TestAttemptTimeoutLeavesTheResponseAlone(t *testing.T) {
 		resp, err := tr.RoundTrip(get(t, t.Context()))
 		require.NoError(t, err)
 		for range 100 {
-			time.Sleep(20 * time.Millisecond)
+			<-time.After(20 * time.Millisecond)
 			resp.Header.Set("X-Request-Id", "mine")
 			resp.StatusCode = 200
 		}
@@ -154,7 +154,7 @@ func TestAttemptTimeoutAtTheSameTime(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
 			base := roundTripFunc(func(*http.Request) (*http.Response, error) {
-				time.Sleep(limit)
+				<-time.After(limit)
 				return nil, io.ErrUnexpectedEOF
 			})
 			_, err := (&Transport{Base: base, MaxAttempts: 1, AttemptTimeout: limit}).RoundTrip(get(t, t.Context()))

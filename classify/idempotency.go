@@ -1,13 +1,18 @@
 package classify
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
 	"maps"
+	mathrand "math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
+	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // replayable reports whether the request may be executed twice: RFC 9110 section 9.2.2, or a key.
@@ -41,7 +46,7 @@ func keyed(req *http.Request) *http.Request {
 // once returns req, or a copy of it that net/http does not send a second time on its own after it may have been executed. It would, on a
 // connection of HTTP/1 that turns out to be dead, for every request with an Idempotency-Key that has no body or one that it can read again:
 // nobody would count that attempt, or wait before it. The retry is for the caller of RoundTrip to make. What it takes for not processed, such as a
-// stream of HTTP/2 behind a GOAWAY, it may go on to send again, once: for that the body stays one that can be read again.
+// stream of HTTP/2 behind a GOAWAY, it may go on to send again: for that the body stays one that can be read again. See resender.
 func once(req *http.Request) *http.Request {
 	if !resends(req) {
 		return req
@@ -60,23 +65,61 @@ func once(req *http.Request) *http.Request {
 		}
 		out.Header[n.lower] = v
 	}
-	if get := out.GetBody; get != nil {
-		// Over HTTP/2 net/http takes PROTOCOL_ERROR for a refusal too, which may come behind the work, and sends as often as it is met.
-		var asked atomic.Int32
-		out.GetBody = func() (io.ReadCloser, error) {
-			if asked.Add(1) > perResend {
-				return nil, errResent
-			}
-			return get()
-		}
+	if get := req.GetBody; get != nil {
+		r := &resender{ctx: req.Context(), cancel: req.Cancel, get: get} //nolint:staticcheck // http.Client.Timeout still sets it
+		out = out.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaderField: r.wrote}))
+		out.GetBody = r.body
 	}
 	return out
 }
 
-// perResend is how often net/http asks for the body to send a request once more over a new connection: for the stream, and for the connection.
-const perResend = 2
+const (
+	// perAttempt is how often net/http sends a request within one attempt, as often as it sends a stream that is refused again and again over one
+	// connection.
+	perAttempt = 8
+	// resendWait is how long the second resend waits, and each further one twice as long as the one before.
+	resendWait = 50 * time.Millisecond
+)
 
-var errResent = errors.New("classify: net/http has sent the request again once, and is to leave it at that")
+var errResent = errors.New("classify: net/http has sent the request " + strconv.Itoa(perAttempt) + " times within one attempt, and is to leave it at that")
+
+// resender gives net/http the body of a request with a key once more. Over HTTP/2 net/http takes PROTOCOL_ERROR for a refusal, which may come behind
+// the work, and then sends over one new connection after the other, without a pause and without an end. What it was refused for it keeps to itself.
+//
+// So a stream that had begun is followed by the next one at once, then after a growing pause, and by no more than perAttempt. net/http asks for a body
+// in cases in which it has sent nothing as well, which count for nothing: a connection that is full, or one of HTTP/1 that turns out to be dead.
+type resender struct {
+	ctx    context.Context
+	cancel <-chan struct{}
+	get    func() (io.ReadCloser, error)
+
+	sending atomic.Bool  // the present stream has begun
+	sent    atomic.Int32 // those before it that had
+}
+
+// wrote learns that a stream begins: only HTTP/2 has such a field.
+func (r *resender) wrote(field string, _ []string) {
+	if field == ":method" {
+		r.sending.Store(true)
+	}
+}
+
+// body is the GetBody of the request.
+func (r *resender) body() (io.ReadCloser, error) {
+	if r.sending.Swap(false) {
+		n := r.sent.Add(1)
+		if n >= perAttempt {
+			return nil, errResent
+		}
+		if n > 1 {
+			wait := resendWait << (n - 2)
+			if !sleep(r.ctx, r.cancel, wait+mathrand.N(wait)) { // those who were refused together are not to come together
+				return nil, ctxError(r.ctx)
+			}
+		}
+	}
+	return r.get()
+}
 
 // keyNames are the headers by which net/http knows a request with a key, and what it does not know them by.
 var keyNames = [...]struct{ canonical, lower string }{{"Idempotency-Key", "idempotency-key"}, {"X-Idempotency-Key", "x-idempotency-key"}}

@@ -53,7 +53,8 @@ const (
 	adviceTLS   = "The TLS connection cannot be trusted or set up: check host name, certificates, protocol and clock."
 	adviceReply = "The connection ended without an answer, so the work may have been done: " +
 		"send an Idempotency-Key where the server honours one."
-	adviceTime = "No answer came in time: allow more time, ask for less, or stream the answer."
+	adviceResent = "The server ended every stream of the request before it answered: see whether it works over HTTP/1.1."
+	adviceTime   = "No answer came in time: allow more time, ask for less, or stream the answer."
 )
 
 // The kinds, named as they appear in Decision.Rule.
@@ -76,6 +77,7 @@ var (
 	netReset    = netKind{"transport: connection reset", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
 	netEOF      = netKind{"transport: end of connection", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
 	netH2Stream = netKind{"transport: stream error", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
+	netResent   = netKind{"transport: refused over and over", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceResent}
 	netMisuse   = netKind{"transport: misuse", errcodes.ClassInvalidRequest, errcodes.RetryNever, NotSent, "The request cannot be sent as it is: this is a fault of the program."}
 	netUnknown  = netKind{"transport: other", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceReply}
 )
@@ -119,6 +121,8 @@ func kindOf(err error) netKind {
 			return netH2Calm
 		}
 		return netH2Stream
+	case errors.Is(err, errResent):
+		return netResent
 	case errors.Is(err, http.ErrBodyReadAfterClose), errors.Is(err, http.ErrSkipAltProtocol),
 		errors.Is(err, http.ErrNotSupported):
 		return netMisuse

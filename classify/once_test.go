@@ -8,13 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -292,20 +296,167 @@ func TestKeyedRequestsOverHTTP2(t *testing.T) {
 	}
 }
 
-// net/http takes PROTOCOL_ERROR for a refusal as well, which may come behind the work, and sends again as often as it is met. One that carries a key is
-// sent a second time at most.
+// net/http takes PROTOCOL_ERROR for a refusal as well, which may come behind the work, and sends again as often as it is met. Of one that carries a key
+// there are a few streams, further and further apart.
 func TestKeyedRequestsAreNotSentForEver(t *testing.T) {
 	const protocolError = 1
-	url, seen := refusingServer(t, protocolError, false, 1000)
-	base := &http.Transport{Protocols: new(http.Protocols)}
-	base.Protocols.SetUnencryptedHTTP2(true)
+	for _, limit := range []time.Duration{0, 300 * time.Millisecond} {
+		url, seen := refusingServer(t, protocolError, false, 1000)
+		base := &http.Transport{Protocols: new(http.Protocols)}
+		base.Protocols.SetUnencryptedHTTP2(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond+limit)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
+		require.NoError(t, err)
+		req.Header.Set("Idempotency-Key", "k")
+		_, err = (&Transport{Base: base, MaxAttempts: 1, AttemptTimeout: limit}).RoundTrip(req)
+		require.ErrorIs(t, err, errcodes.ClassTimeout)
+		require.LessOrEqual(t, seen.Load(), int32(perAttempt))
+		require.Greater(t, seen.Load(), int32(1))
+		cancel()
+		base.CloseIdleConnections()
+	}
+}
+
+// What counts is a stream that has begun, and the pauses grow. When there is no end to it, the call has one.
+func TestStreamsOfOneAttempt(t *testing.T) {
+	field := func(r *http.Request, name string) {
+		httptrace.ContextClientTrace(r.Context()).WroteHeaderField(name, []string{"POST"})
+	}
+	t.Run("none began", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				for range 1000 { // full connections, and dead ones of HTTP/1
+					field(r, "Host")
+					_, err := r.GetBody()
+					require.NoError(t, err)
+				}
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			})
+			req := post(t, t.Context(), "{}")
+			req.Header.Set("Idempotency-Key", "k")
+			_, err := (&Transport{Base: base}).RoundTrip(req)
+			require.NoError(t, err)
+			require.Zero(t, time.Since(start))
+		})
+	})
+	t.Run("all began", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var times []time.Time
+			base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				for {
+					field(r, ":method")
+					times = append(times, time.Now())
+					_, err := r.GetBody()
+					if err != nil {
+						return nil, err
+					}
+					_, err = r.GetBody() // for the stream, and for the connection
+					require.NoError(t, err)
+				}
+			})
+			req := post(t, t.Context(), "{}")
+			req.Header.Set("Idempotency-Key", "k")
+			_, err := (&Transport{Base: base, MaxAttempts: 1}).RoundTrip(req)
+			e, ok := errors.AsType[*Error](err)
+			require.True(t, ok)
+			require.Equal(t, "transport: refused over and over", e.Decision.Rule)
+			require.Equal(t, MaybeExecuted, e.Decision.Safety)
+			require.Len(t, times, perAttempt)
+			require.Zero(t, times[1].Sub(times[0]))
+			for i, wait := 2, resendWait; i < len(times); i, wait = i+1, 2*wait {
+				require.GreaterOrEqual(t, times[i].Sub(times[i-1]), wait)
+				require.Less(t, times[i].Sub(times[i-1]), 2*wait)
+			}
+		})
+	})
+}
+
+// A burst over connections that take few streams at a time: the server refuses most of them, and each is served in the end, with a key as without.
+func TestKeyedBurstsAreServed(t *testing.T) {
+	const calls = 40
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 4}
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // connections that nobody needs after all
+	srv.StartTLS()
+	defer srv.Close()
+	rt := &Transport{Base: srv.Client().Transport, MaxAttempts: 1, IdempotencyKeys: true}
+	errs := make(chan error, calls)
+	for range calls {
+		go func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader("payload"))
+			if err == nil {
+				var resp *http.Response
+				if resp, err = rt.RoundTrip(req); err == nil {
+					io.Copy(io.Discard, resp.Body)
+					err = resp.Body.Close()
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range calls {
+		require.NoError(t, <-errs)
+	}
+	srv.Client().CloseIdleConnections()
+}
+
+// doomedConn is a connection that takes no bytes any more once it is told.
+type doomedConn struct {
+	net.Conn
+
+	dead *atomic.Bool
+}
+
+func (c doomedConn) Write(p []byte) (int, error) {
+	if c.dead.Load() {
+		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
+	}
+	return c.Conn.Write(p)
+}
+
+// Nothing is sent over a dead connection, so a request goes past a whole pool of them, with a key as without.
+func TestKeyedRequestsPassDeadConnections(t *testing.T) {
+	const pool = 12
+	w := startWorker(t, "", 0, true)
+	var dead atomic.Bool
+	base := &http.Transport{MaxIdleConnsPerHost: pool}
 	defer base.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("{}"))
+	base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if dead.Load() {
+			return c, err
+		}
+		return doomedConn{c, &dead}, err
+	}
+	var held []*http.Response
+	for range pool {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url, http.NoBody)
+		require.NoError(t, err)
+		resp, err := base.RoundTrip(req)
+		require.NoError(t, err)
+		held = append(held, resp)
+	}
+	for _, resp := range held {
+		io.Copy(io.Discard, resp.Body)
+		require.NoError(t, resp.Body.Close())
+	}
+	dead.Store(true)
+	w.requests.Store(0)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, strings.NewReader("{}"))
 	require.NoError(t, err)
 	req.Header.Set("Idempotency-Key", "k")
-	_, err = (&Transport{Base: base, MaxAttempts: 1}).RoundTrip(req)
-	require.ErrorIs(t, err, errcodes.ClassNetwork)
-	require.LessOrEqual(t, seen.Load(), int32(2))
+	resp, err := (&Transport{Base: base, MaxAttempts: 1}).RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, int32(1), w.requests.Load())
 }
 
 // refusingServer speaks HTTP/2 in the clear. It ends the first streams, as many as refusals, which it has read whole, with RST_STREAM and code, or by a GOAWAY

@@ -32,6 +32,11 @@ import (
 // another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
 // bounded by Budget.
 //
+// What nobody here sees: over HTTP/2 an [http.Transport] sends again by itself, within an attempt, a stream that the server refused, that came behind its
+// GOAWAY, or that ended with PROTOCOL_ERROR. The last may come behind the work, and yet it goes for every method, without a pause and without an
+// end but that of the request's context. With a key and a body the sends are bounded, see IdempotencyKeys; a request without a key, or one without a body, is not
+// kept from it.
+//
 // # How long it waits
 //
 // As long as the server asked, else 1 s, 2 s, 4 s, in either case plus up to a tenth (at most 1 s) by chance. If the wait asked for is longer than
@@ -98,7 +103,8 @@ type Transport struct {
 	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with the header's name in
 	// lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get] in a Base of yours. What an
 	// [http.Transport] takes for not processed over HTTP/2, a stream that the server refused, that came behind its GOAWAY or that ended with PROTOCOL_ERROR, it goes
-	// on to send again within the attempt: once, where the request has a key and a body. Without a key nothing here bounds that.
+	// on to send again within the attempt. Of a request with a key and a body it sends at most 8 streams, the second at once and the others after a pause
+	// of 50 ms, 100 ms and so on, plus up to as much by chance; the ninth is an error that may have been executed. A request that got no stream, because the connection was full or dead, does not count.
 	IdempotencyKeys bool
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
@@ -175,14 +181,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // send makes one attempt.
 func (t *Transport) send(req *http.Request) (*http.Response, error) {
-	out := once(req)
-	var resp *http.Response
-	var err error
 	if t.AttemptTimeout > 0 {
-		resp, err = t.timed(out, t.AttemptTimeout)
-	} else {
-		resp, err = t.base().RoundTrip(out)
+		return t.timed(req, t.AttemptTimeout)
 	}
+	out := once(req)
+	resp, err := t.base().RoundTrip(out)
 	if out != req && resp != nil && resp.Request == out {
 		resp.Request = req
 	}
