@@ -16,7 +16,7 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 	late := &attemptTimeoutError{limit: limit}
 	timer := time.AfterFunc(limit, func() { cancel(late) })
 	var asked, connected atomic.Bool
-	sent := once(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	sent := outgoing(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { asked.Store(true) }, GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})))
 	resp, err := t.base().RoundTrip(sent)

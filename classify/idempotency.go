@@ -113,7 +113,7 @@ func (r *resender) body() (io.ReadCloser, error) {
 		}
 		if n > 1 {
 			wait := resendWait << (n - 2)
-			if !sleep(r.ctx, r.cancel, wait+mathrand.N(wait)) { // those who were refused together are not to come together
+			if !sleep(r.ctx, r.cancel, wait+mathrand.N(wait)) { //nolint:gosec // those who were refused together are not to come together
 				return nil, ctxError(r.ctx)
 			}
 		}

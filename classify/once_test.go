@@ -296,6 +296,27 @@ func TestKeyedRequestsOverHTTP2(t *testing.T) {
 	}
 }
 
+// Only REFUSED_STREAM says that nothing was done, RFC 9113 section 8.7.
+func TestStreamThatIsToCalmDown(t *testing.T) {
+	for key, streams := range map[string]int32{"": 1, "k": 4} {
+		url, seen := refusingServer(t, h2EnhanceYourCalm, false, 1000)
+		base := &http.Transport{Protocols: new(http.Protocols)}
+		base.Protocols.SetUnencryptedHTTP2(true)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("{}"))
+		require.NoError(t, err)
+		if key != "" {
+			req.Header.Set("Idempotency-Key", key)
+		}
+		_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.ErrorIs(t, err, errcodes.ClassRateLimited)
+		require.Equal(t, MaybeExecuted, e.Decision.Safety)
+		require.Equal(t, streams, seen.Load())
+		base.CloseIdleConnections()
+	}
+}
+
 // net/http takes PROTOCOL_ERROR for a refusal as well, which may come behind the work, and sends again as often as it is met. Of one that carries a key
 // there are a few streams, further and further apart.
 func TestKeyedRequestsAreNotSentForEver(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"reflect"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ import (
 // call: 500, 429, 500 ends at the second 500. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
 // 9.2.2) or it carries an Idempotency-Key: one whose connection broke or went silent after it was sent, and one whose answer a registry marks as
-// MaybeExecuted, as Runbase's does a 500 and a 504. Any other answer counts as a refusal, so that without such a row a POST goes out again after
+// MaybeExecuted, as Runbase's does a 500 and a 504. A request whose own body failed is not sent again. Any other answer counts as a refusal, so that without such a row a POST goes out again after
 // a 500, a 502 or a 504. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
 // another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
 // bounded by Budget.
@@ -157,7 +158,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case pass.Ticket != nil:
 		resp, err = t.sendWith(req.Context(), req, pass)
-	case t.AttemptTimeout > 0 || resends(req):
+	case t.AttemptTimeout > 0 || resends(req),
+		hasBody(req) && (reflect.TypeOf(req.Body) != memoryBody || req.GetBody == nil) && foreign(req.Body):
 		resp, err = t.send(req)
 	default:
 		resp, err = t.base().RoundTrip(req) // what send does then, without its frame
@@ -184,13 +186,16 @@ func (t *Transport) send(req *http.Request) (*http.Response, error) {
 	if t.AttemptTimeout > 0 {
 		return t.timed(req, t.AttemptTimeout)
 	}
-	out := once(req)
+	out := outgoing(req)
 	resp, err := t.base().RoundTrip(out)
 	if out != req && resp != nil && resp.Request == out {
 		resp.Request = req
 	}
 	return resp, err
 }
+
+// outgoing returns req as it is handed to Base: itself, or a copy.
+func outgoing(req *http.Request) *http.Request { return marked(once(req)) }
 
 // CloseIdleConnections closes the idle connections of Base, as [http.Client.CloseIdleConnections] asks.
 func (t *Transport) CloseIdleConnections() {
@@ -382,6 +387,14 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	if a.Decision, ended, a.Err = byContext(c.ctx, a.Err); ended {
 		return nil
 	}
+	if ofBody(a.Err) {
+		if a.Decision = localBody.decision(); c.ctx.Err() != nil {
+			k := kindOf(c.ctx.Err()) // which the body obeys
+			a.Decision, a.Err = k.decision(), besides(c.ctx.Err(), a.Err)
+		}
+		a.Decision.Safety = MaybeExecuted // what came before it was sent
+		return nil
+	}
 	if a.Decision = c.t.Classifier.Err(a.Err); a.Decision.Rule == netUnknown.rule && c.ctx.Err() != nil {
 		// A base that puts the end of the context in words of its own.
 		k := kindOf(c.ctx.Err())
@@ -389,7 +402,11 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	} else if k, ok := proxyKind(c.t.base(), c.current, a.Err); ok {
 		a.Decision = k.decision()
 	}
-	return innerError(nil, a.Err)
+	inner := innerError(nil, a.Err)
+	if inner == nil && a.Decision.Safety == NotSent && unsure(c.current.Body) {
+		a.Decision.Safety = MaybeExecuted
+	}
+	return inner
 }
 
 // report tells the gate what an attempt brought.
