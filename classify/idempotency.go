@@ -9,8 +9,8 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
-	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -22,14 +22,38 @@ func replayable(req *http.Request) bool {
 		return true
 	}
 	for _, n := range keyNames {
-		if req.Header.Get(n.canonical) != "" {
+		if key, _ := keyIn(req.Header, n.canonical); key != "" {
 			return true
-		}
-		if v := req.Header[n.lower]; len(v) > 0 && v[0] != "" {
-			return true // a Transport further out made it so; see once
 		}
 	}
 	return false
+}
+
+// keyIn returns the key that a header holds under a name in whatever spelling, and whether it has the name at all. The canonical one goes first, and blank values
+// are no key.
+func keyIn(h http.Header, canonical string) (key string, found bool) {
+	spelled := canonical
+	for name, values := range h {
+		if len(name) != len(canonical) || !strings.EqualFold(name, canonical) {
+			continue
+		}
+		found = true
+		if key != "" && (spelled == canonical || name != canonical && name > spelled) {
+			continue
+		}
+		for _, v := range values {
+			if strings.Trim(v, " \t") != "" {
+				key, spelled = v, name
+				break
+			}
+		}
+	}
+	return key, found
+}
+
+// withoutKey removes the name in every spelling.
+func withoutKey(h http.Header, canonical string) {
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.EqualFold(name, canonical) })
 }
 
 // keyed returns a copy of req with a fresh Idempotency-Key.
@@ -38,6 +62,9 @@ func keyed(req *http.Request) *http.Request {
 	r.Header = req.Header.Clone()
 	if r.Header == nil {
 		r.Header = make(http.Header, 1)
+	}
+	for _, n := range keyNames {
+		withoutKey(r.Header, n.canonical) // blank ones
 	}
 	r.Header.Set("Idempotency-Key", rand.Text())
 	return r
@@ -55,15 +82,14 @@ func once(req *http.Request) *http.Request {
 	// net/http looks for the canonical name alone. Servers take any case, and HTTP/2 sends lower case anyway.
 	out.Header = maps.Clone(req.Header)
 	for _, n := range keyNames {
-		v, ok := out.Header[n.canonical]
-		if !ok {
+		key, found := keyIn(out.Header, n.canonical)
+		if !found {
 			continue
 		}
-		delete(out.Header, n.canonical)
-		if others := out.Header[n.lower]; len(others) > 0 {
-			v = slices.Concat(others, v)
+		withoutKey(out.Header, n.canonical)
+		if key != "" {
+			out.Header[n.lower] = []string{key} // one: a server would take two for a list
 		}
-		out.Header[n.lower] = v
 	}
 	if get := req.GetBody; get != nil {
 		r := &resender{ctx: req.Context(), cancel: req.Cancel, get: get} //nolint:staticcheck // http.Client.Timeout still sets it
@@ -118,7 +144,11 @@ func (r *resender) body() (io.ReadCloser, error) {
 			}
 		}
 	}
-	return r.get()
+	body, err := r.get()
+	if err == nil && body == nil {
+		err = errNoBody // on which net/http would panic
+	}
+	return body, err
 }
 
 // keyNames are the headers by which net/http knows a request with a key, and what it does not know them by.

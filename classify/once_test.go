@@ -566,7 +566,17 @@ func TestKeysReachTheServer(t *testing.T) {
 			{http.Header{"Idempotency-Key": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
 			{http.Header{"X-Idempotency-Key": {"k"}}, map[string][]string{"X-Idempotency-Key": {"k"}}},
 			{http.Header{"idempotency-key": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
-			{http.Header{"Idempotency-Key": {"a"}, "idempotency-key": {"b"}}, map[string][]string{"Idempotency-Key": {"b", "a"}}},
+			{http.Header{"Idempotency-Key": {"a"}, "idempotency-key": {"b"}}, map[string][]string{"Idempotency-Key": {"a"}}},
+			{http.Header{"Idempotency-Key": {"", "k", "l"}, "idempotency-key": {"m"}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"Idempotency-Key": {"k"}, "idempotency-key": {""}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"Idempotency-Key": {" "}, "IDEMPOTENCY-KEY": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"IDEMPOTENCY-KEY": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"Idempotency-key": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"x-IDEMPOTENCY-key": {"k"}}, map[string][]string{"Idempotency-Key": {}, "X-Idempotency-Key": {"k"}}},
+			{http.Header{"idempotency-key": {""}}, map[string][]string{"Idempotency-Key": nil}},
+			{http.Header{"Idempotency-Key": {" "}}, map[string][]string{"Idempotency-Key": nil}},
+			{http.Header{"Idempotency-Key": nil}, map[string][]string{"Idempotency-Key": nil}},
+			{http.Header{"X-Idempotency-Key": {""}, "x-idempotency-key": {"\t"}}, map[string][]string{"Idempotency-Key": nil}},
 			{http.Header{"Idempotency-Key": {"a"}, "X-Idempotency-Key": {"b"}}, map[string][]string{"Idempotency-Key": {"a"}, "X-Idempotency-Key": {"b"}}},
 			{nil, map[string][]string{"Idempotency-Key": nil}}, // one of ours
 		} {
@@ -589,8 +599,8 @@ func TestKeysReachTheServer(t *testing.T) {
 					case ok && want == nil:
 						require.Len(t, got[name], 1)
 						require.Len(t, got[name][0], 26)
-					case ok && len(want) > 1:
-						require.ElementsMatch(t, want, got[name], "net/http writes them in the order of their names")
+					case len(want) == 0:
+						require.Empty(t, got[name])
 					default:
 						require.Equal(t, want, got[name], "HTTP/%d, %v, %q", proto, tt.header, body)
 					}

@@ -96,12 +96,12 @@ type Transport struct {
 	// documents such a rule, so without a registry that has one MutateRequest is never called. Give a row of another provider the rule with
 	// [errcodes.Registry.With].
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
-	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
+	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none, in whatever spelling of the name; a blank one is none. It is one key
 	// per call, the same on every attempt but one with a body that MutateRequest changed. It is the caller's word that the server honours them.
 	// A redirect that an [http.Client] follows is a call of its own, with a key of its own.
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
-	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with the header's name in
+	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with one key, and the header's name in
 	// lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get] in a Base of yours. What an
 	// [http.Transport] takes for not processed over HTTP/2, a stream that the server refused, that came behind its GOAWAY or that ended with PROTOCOL_ERROR, it goes
 	// on to send again within the attempt. Of a request with a key and a body it sends at most 8 streams, the second at once and the others after a pause
@@ -145,7 +145,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var pass Pass
 	if t.Gate != nil {
 		var err error
-		if pass, err = t.Gate.Admit(req.Context(), Admission{Request: req}); err != nil {
+		if pass, err = t.admit(req); err != nil {
 			return t.refused(req, err)
 		}
 	}
@@ -169,16 +169,45 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.ownKey = ownKey
 		return c.run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
+	if t.Gate != nil || t.Budget != nil {
+		t.tell(req, resp, pass)
+	} else if t.own.Load() != nil {
+		deposit(req.Context(), nil, &t.own)
+	}
+	if t.StreamErrors {
+		t.watch(req.Context(), resp, nil)
+	}
+	return resp, nil
+}
+
+// admit asks the gate for the first attempt. If the gate panics the request's body is closed, as it is however else RoundTrip ends.
+func (t *Transport) admit(req *http.Request) (Pass, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			closeBody(req)
+		}
+	}()
+	pass, err := t.Gate.Admit(req.Context(), Admission{Request: req})
+	returned = true
+	return pass, err
+}
+
+// tell tells the gate and the budget of a call that succeeded at once. If one of them panics nobody gets the response.
+func (t *Transport) tell(req *http.Request, resp *http.Response, pass Pass) {
+	returned := false
+	defer func() {
+		if !returned && resp.Body != nil {
+			resp.Body.Close()
+		}
+	}()
 	if t.Gate != nil {
 		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
 	}
 	if t.Budget != nil || t.own.Load() != nil {
 		deposit(req.Context(), t.Budget, &t.own)
 	}
-	if t.StreamErrors {
-		t.watch(req.Context(), resp, nil)
-	}
-	return resp, nil
+	returned = true
 }
 
 // send makes one attempt.
@@ -467,6 +496,8 @@ func innerError(resp *http.Response, err error) *Error {
 	return ErrorOf(resp)
 }
 
+var errNoBody = errors.New("classify: GetBody of the request returned neither a body nor an error")
+
 // again makes the request of the next attempt.
 func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	ctx := context.WithValue(c.ctx, attemptKey{}, a.N)
@@ -474,6 +505,9 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	req.Header = c.current.Header.Clone()
 	if hasBody(c.current) {
 		body, err := c.current.GetBody()
+		if err == nil && body == nil {
+			err = errNoBody
+		}
 		if err != nil {
 			return nil, StopBody, err
 		}
@@ -482,6 +516,7 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	if a.Decision.Retry != errcodes.RetryChanged {
 		return req, StopNone, nil
 	}
+	c.upcoming = req // to be closed if the hook panics
 	changed, err := c.t.MutateRequest(req, a.Decision)
 	switch {
 	case err != nil:
