@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -48,6 +49,14 @@ func startWorker(t *testing.T, cut string, times int32, honours bool) *worker {
 	w.cuts.Store(times)
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	w.listen(t, l)
+	w.url = "http://" + l.Addr().String()
+	return w
+}
+
+// listen serves the connections of l.
+func (w *worker) listen(t *testing.T, l net.Listener) {
+	t.Helper()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -67,8 +76,6 @@ func startWorker(t *testing.T, cut string, times int32, honours bool) *worker {
 		l.Close()
 		wg.Wait()
 	})
-	w.url = "http://" + l.Addr().String()
-	return w
 }
 
 // serve serves one request; false ends the connection.
@@ -124,8 +131,10 @@ func (w *worker) execute(key string) {
 // Wherever the connection ends, work is never done twice, unless the request is idempotent by its method or the server honours keys; and
 // each request that leaves is an attempt that is told of.
 func TestNothingIsBilledTwice(t *testing.T) {
+	secure := httptest.NewTLSServer(http.NotFoundHandler()) // its certificate, and a client that knows it
+	defer secure.Close()
 	for _, cut := range cuts {
-		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet} {
+		for _, method := range []string{http.MethodPost, http.MethodPatch, "BREW", http.MethodPut, http.MethodDelete, http.MethodGet} {
 			for _, size := range []int{0, 256 << 10} {
 				if method == http.MethodGet && size > 0 {
 					continue
@@ -133,8 +142,13 @@ func TestNothingIsBilledTwice(t *testing.T) {
 				for _, key := range []bool{false, true} {
 					for _, warm := range []bool{false, true} {
 						t.Run(fmt.Sprintf("%s/%s/%d bytes/key %t/used connection %t", cut, method, size, key, warm), func(t *testing.T) {
-							testBilling(t, cut, method, size, key, warm)
+							testBilling(t, cut, method, size, key, warm, nil)
 						})
+						if size == 0 || method == http.MethodPost {
+							t.Run(fmt.Sprintf("%s/%s/%d bytes/key %t/used connection %t/TLS", cut, method, size, key, warm), func(t *testing.T) {
+								testBilling(t, cut, method, size, key, warm, secure)
+							})
+						}
 					}
 				}
 			}
@@ -142,7 +156,12 @@ func TestNothingIsBilledTwice(t *testing.T) {
 	}
 }
 
-func testBilling(t *testing.T, cut, method string, size int, key, warm bool) {
+// idempotent reports whether work by method may be done twice.
+func idempotent(method string) bool {
+	return method == http.MethodPut || method == http.MethodDelete || method == http.MethodGet
+}
+
+func testBilling(t *testing.T, cut, method string, size int, key, warm bool, secure *httptest.Server) {
 	t.Helper()
 	times := 2
 	if cut == "during the status line" {
@@ -150,6 +169,16 @@ func testBilling(t *testing.T, cut, method string, size int, key, warm bool) {
 	}
 	w := startWorker(t, cut, 0, true)
 	base := &http.Transport{MaxIdleConnsPerHost: 4}
+	if secure != nil {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		w.listen(t, tls.NewListener(l, &tls.Config{Certificates: secure.TLS.Certificates, MinVersion: tls.VersionTLS12}))
+		w.url = "https://" + l.Addr().String()
+		trusting, ok := secure.Client().Transport.(*http.Transport)
+		require.True(t, ok)
+		base.TLSClientConfig = trusting.TLSClientConfig.Clone()
+		base.TLSClientConfig.NextProtos = nil
+	}
 	defer base.CloseIdleConnections()
 	client := &http.Client{Transport: &Transport{Base: base, NewBackOff: atOnce, IdempotencyKeys: key}}
 	if warm {
@@ -193,11 +222,11 @@ func testBilling(t *testing.T, cut, method string, size int, key, warm bool) {
 	case begun:
 		require.NoError(t, err)
 		require.Equal(t, 1, sent, "the answer had begun")
-	case method == http.MethodPost && !key:
+	case !idempotent(method) && !key:
 		require.Error(t, err)
 		require.Equal(t, 1, sent)
 		require.LessOrEqual(t, executed, 1)
-	case key && method == http.MethodPost:
+	case !idempotent(method):
 		require.NoError(t, err)
 		require.Equal(t, times+1, sent)
 		require.Equal(t, 1, executed, "the server honours keys")
@@ -207,6 +236,76 @@ func testBilling(t *testing.T, cut, method string, size int, key, warm bool) {
 	}
 	if method != http.MethodGet {
 		require.Equal(t, sent, attempts, "each request is an attempt that is told of")
+	}
+}
+
+// The same over HTTP/2, where a stream ends or the connection under it.
+func TestNothingIsBilledTwiceOverHTTP2(t *testing.T) {
+	type connKey struct{}
+	for _, cut := range []string{"before the body", "during the body", "after the body", "after the headers"} {
+		for _, whole := range []bool{false, true} {
+			for _, method := range []string{http.MethodPost, http.MethodPatch, "BREW", http.MethodPut, http.MethodDelete} {
+				for _, key := range []bool{false, true} {
+					name := fmt.Sprintf("%s, connection %t, %s, key %t", cut, whole, method, key)
+					w := &worker{honours: true, keys: make(map[string]bool)}
+					w.cuts.Store(1)
+					srv := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+						w.requests.Add(1)
+						end := func(at string) {
+							if at != cut || w.cuts.Add(-1) < 0 {
+								return
+							}
+							if c, ok := r.Context().Value(connKey{}).(*tls.Conn); ok && whole {
+								c.NetConn().Close()
+							}
+							panic(http.ErrAbortHandler)
+						}
+						end("before the body")
+						io.CopyN(io.Discard, r.Body, 1000)
+						end("during the body")
+						if _, err := io.Copy(io.Discard, r.Body); err != nil {
+							return
+						}
+						w.execute(r.Header.Get("Idempotency-Key"))
+						end("after the body")
+						rw.WriteHeader(http.StatusOK)
+						_ = http.NewResponseController(rw).Flush()
+						end("after the headers")
+					}))
+					srv.EnableHTTP2 = true
+					srv.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
+					srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+					srv.StartTLS()
+					rt := &Transport{Base: srv.Client().Transport, NewBackOff: atOnce, IdempotencyKeys: key}
+					req, err := http.NewRequestWithContext(t.Context(), method, srv.URL, bytes.NewReader(make([]byte, 128<<10)))
+					require.NoError(t, err)
+					resp, err := rt.RoundTrip(req)
+					attempts := 1
+					if err == nil {
+						io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+						attempts = max(1, len(AttemptsOf(resp)))
+					}
+					srv.Client().CloseIdleConnections()
+					srv.Close() // no handler is at work any more
+					executed := int(w.executed.Load())
+					switch {
+					case cut == "after the headers" && err == nil && attempts == 1:
+						require.Equal(t, 1, executed, "%s: the answer had begun", name)
+					case !idempotent(method) && !key:
+						require.Error(t, err, name)
+						require.LessOrEqual(t, executed, 1, name)
+						require.Equal(t, int32(1), w.requests.Load(), name)
+					default:
+						require.NoError(t, err, name)
+						require.Equal(t, 2, attempts, name)
+						if !idempotent(method) {
+							require.Equal(t, 1, executed, "%s: the server honours keys", name)
+						}
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -642,37 +741,90 @@ func TestServerDiesAtEveryByte(t *testing.T) {
 		head := strings.Index(whole, "\r\n\r\n") + 4
 		for n := range len(whole) + 1 {
 			url := brokenServer(t, func(c net.Conn) {
-				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				if req, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					io.Copy(io.Discard, req.Body)
 					io.WriteString(c, whole[:n])
 				}
 			})
-			base := &http.Transport{}
-			tr := &Transport{Base: base, NewBackOff: atOnce, MaxAttempts: 2, Budget: Unlimited{}}
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
-			require.NoError(t, err)
-			resp, err := tr.RoundTrip(req)
-			if n < head {
-				require.Nil(t, resp, "%q", whole[:n])
-				e, ok := errors.AsType[*Error](err)
-				require.True(t, ok)
-				require.LessOrEqual(t, len(e.Attempts), 2)
-				base.CloseIdleConnections()
-				continue
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				diesBehind(t, &http.Transport{}, url, method, body, n >= head, n == len(whole))
 			}
-			require.NoError(t, err)
-			require.Equal(t, 503, resp.StatusCode)
-			e := ErrorOf(resp)
-			require.Len(t, e.Attempts, 2)
-			require.Equal(t, errcodes.ClassOverloaded, e.Decision.Class)
-			got, err := io.ReadAll(resp.Body)
-			require.True(t, strings.HasPrefix(body, string(got)))
-			if len(got) < len(body) {
-				require.ErrorIs(t, err, io.ErrUnexpectedEOF, "a cut body is no whole one")
-			}
-			require.NoError(t, resp.Body.Close())
-			base.CloseIdleConnections()
 		}
 	}
+}
+
+// The same over HTTP/2: a frame of headers, :status 503, and one of data.
+func TestServerDiesAtEveryByteOverHTTP2(t *testing.T) {
+	const body = `{"error":{"message":"Overloaded."}}`
+	const head = "\x00\x00\x05\x01\x04\x00\x00\x00\x01" + "\x08\x03503"
+	whole := head + "\x00\x00" + string(rune(len(body))) + "\x00\x01\x00\x00\x00\x01" + body
+	const settings, settled = "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00\x00\x04\x01\x00\x00\x00\x00"
+	for n := range len(whole) + 1 {
+		url := brokenServer(t, func(c net.Conn) {
+			io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
+			io.WriteString(c, settings+settled)
+			var frame [9]byte
+			for ended := false; !ended; {
+				if _, err := io.ReadFull(c, frame[:]); err != nil {
+					return
+				}
+				io.CopyN(io.Discard, c, int64(frame[0])<<16|int64(frame[1])<<8|int64(frame[2]))
+				ended = frame[3] <= 1 && frame[4]&1 != 0
+			}
+			io.WriteString(c, whole[:n])
+			if half, ok := c.(*net.TCPConn); ok {
+				half.CloseWrite()
+			}
+			io.Copy(io.Discard, c) // bytes unread would reset the connection
+		})
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			base := &http.Transport{Protocols: new(http.Protocols)}
+			base.Protocols.SetUnencryptedHTTP2(true)
+			diesBehind(t, base, url, method, body, n >= len(head), n == len(whole))
+		}
+	}
+}
+
+// diesBehind makes a call of two attempts to a server that answers both alike with body, or dies: headed is whether the headers come through, whole whether
+// everything does.
+func diesBehind(t *testing.T, base *http.Transport, url, method, body string, headed, whole bool) {
+	t.Helper()
+	defer base.CloseIdleConnections()
+	tr := &Transport{Base: base, NewBackOff: atOnce, MaxAttempts: 2, Budget: Unlimited{}}
+	var sent io.Reader = http.NoBody
+	if method == http.MethodPost {
+		sent = strings.NewReader("{}")
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, sent)
+	require.NoError(t, err)
+	resp, err := tr.RoundTrip(req)
+	if !headed {
+		require.Nil(t, resp)
+		e, ok := errors.AsType[*Error](err)
+		require.True(t, ok)
+		want := 2
+		if method == http.MethodPost {
+			want = 1
+			require.Equal(t, MaybeExecuted, e.Decision.Safety)
+		}
+		require.Len(t, e.Attempts, want, "%v", err)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, 503, resp.StatusCode)
+	e := ErrorOf(resp)
+	require.Len(t, e.Attempts, 2)
+	require.Equal(t, errcodes.ClassOverloaded, e.Decision.Class)
+	got, err := io.ReadAll(resp.Body)
+	require.True(t, strings.HasPrefix(body, string(got)))
+	if len(got) < len(body) {
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "a cut body is no whole one")
+	}
+	if whole {
+		require.NoError(t, err)
+		require.Equal(t, body, string(got))
+	}
+	require.NoError(t, resp.Body.Close())
 }
 
 // Over HTTP/2 the tries share a connection too.
