@@ -22,33 +22,36 @@ func replayable(req *http.Request) bool {
 		return true
 	}
 	for _, n := range keyNames {
-		if key, _ := keyIn(req.Header, n.canonical); key != "" {
-			return true
+		key, _, blank := keyIn(req.Header, n.canonical)
+		if _, rewritten := req.Header[n.canonical]; key != "" && (rewritten || !blank) {
+			return true // a server that looks at the first value sees no blank one; see once
 		}
 	}
 	return false
 }
 
-// keyIn returns the key that a header holds under a name in whatever spelling, and whether it has the name at all. The canonical one goes first, and blank values
-// are no key.
-func keyIn(h http.Header, canonical string) (key string, found bool) {
+// keyIn returns the key that a header holds under a name in whatever spelling, whether it has the name at all, and whether it has blank values, which are
+// no key. The canonical spelling goes first.
+func keyIn(h http.Header, canonical string) (key string, found, blank bool) {
 	spelled := canonical
 	for name, values := range h {
 		if len(name) != len(canonical) || !strings.EqualFold(name, canonical) {
 			continue
 		}
 		found = true
-		if key != "" && (spelled == canonical || name != canonical && name > spelled) {
-			continue
-		}
+		first := ""
 		for _, v := range values {
-			if strings.Trim(v, " \t") != "" {
-				key, spelled = v, name
-				break
+			if strings.Trim(v, " \t") == "" {
+				blank = true
+			} else if first == "" {
+				first = v
 			}
 		}
+		if first != "" && (key == "" || name == canonical || spelled != canonical && name < spelled) {
+			key, spelled = first, name
+		}
 	}
-	return key, found
+	return key, found, blank
 }
 
 // withoutKey removes the name in every spelling.
@@ -56,17 +59,24 @@ func withoutKey(h http.Header, canonical string) {
 	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.EqualFold(name, canonical) })
 }
 
-// keyed returns a copy of req with a fresh Idempotency-Key.
+// keyed returns a copy of req with a fresh Idempotency-Key, or with the one that stood among blank values.
 func keyed(req *http.Request) *http.Request {
 	r := req.WithContext(req.Context())
 	r.Header = req.Header.Clone()
 	if r.Header == nil {
 		r.Header = make(http.Header, 1)
 	}
+	own := true
 	for _, n := range keyNames {
-		withoutKey(r.Header, n.canonical) // blank ones
+		key, _, _ := keyIn(r.Header, n.canonical)
+		withoutKey(r.Header, n.canonical)
+		if key != "" { // among blank ones
+			r.Header[n.canonical], own = []string{key}, false
+		}
 	}
-	r.Header.Set("Idempotency-Key", rand.Text())
+	if own {
+		r.Header.Set("Idempotency-Key", rand.Text())
+	}
 	return r
 }
 
@@ -82,7 +92,7 @@ func once(req *http.Request) *http.Request {
 	// net/http looks for the canonical name alone. Servers take any case, and HTTP/2 sends lower case anyway.
 	out.Header = maps.Clone(req.Header)
 	for _, n := range keyNames {
-		key, found := keyIn(out.Header, n.canonical)
+		key, found, _ := keyIn(out.Header, n.canonical)
 		if !found {
 			continue
 		}

@@ -673,6 +673,8 @@ func TestKeysReachTheServer(t *testing.T) {
 			{http.Header{"Idempotency-key": {"k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
 			{http.Header{"x-IDEMPOTENCY-key": {"k"}}, map[string][]string{"Idempotency-Key": {}, "X-Idempotency-Key": {"k"}}},
 			{http.Header{"idempotency-key": {""}}, map[string][]string{"Idempotency-Key": nil}},
+			{http.Header{"idempotency-key": {"", "k"}}, map[string][]string{"Idempotency-Key": {"k"}}},
+			{http.Header{"idempotency-key": {""}, "X-IDEMPOTENCY-KEY": {" ", "k"}}, map[string][]string{"Idempotency-Key": {}, "X-Idempotency-Key": {"k"}}},
 			{http.Header{"Idempotency-Key": {" "}}, map[string][]string{"Idempotency-Key": nil}},
 			{http.Header{"Idempotency-Key": nil}, map[string][]string{"Idempotency-Key": nil}},
 			{http.Header{"X-Idempotency-Key": {""}, "x-idempotency-key": {"\t"}}, map[string][]string{"Idempotency-Key": nil}},
@@ -708,6 +710,25 @@ func TestKeysReachTheServer(t *testing.T) {
 		}
 		srv.Client().CloseIdleConnections()
 		srv.Close()
+	}
+}
+
+// A key behind a blank value is none to a server that looks at the first, so the request is not sent again for it.
+func TestKeysBehindBlankOnes(t *testing.T) {
+	for _, tt := range []struct {
+		header http.Header
+		want   bool
+	}{
+		{http.Header{"idempotency-key": {"", "k"}}, false},
+		{http.Header{"Idempotency-Key": {"", "k"}}, true}, // goes out as k
+		{http.Header{"idempotency-key": {"k"}}, true},
+		{http.Header{"IDEMPOTENCY-KEY": {"k"}}, true},
+		{http.Header{"X-Idempotency-Key": {" "}}, false},
+		{http.Header{"Idempotency-Keys": {"k"}}, false},
+	} {
+		req := post(t, t.Context(), "{}")
+		req.Header = tt.header
+		require.Equal(t, tt.want, replayable(req), "%v", tt.header)
 	}
 }
 
@@ -790,6 +811,7 @@ func TestServerDiesAtEveryByteOverHTTP2(t *testing.T) {
 func diesBehind(t *testing.T, base *http.Transport, url, method, body string, headed, whole bool) {
 	t.Helper()
 	defer base.CloseIdleConnections()
+	base.DisableKeepAlives = true // the second attempt is not to meet the connection that has just been closed
 	tr := &Transport{Base: base, NewBackOff: atOnce, MaxAttempts: 2, Budget: Unlimited{}}
 	var sent io.Reader = http.NoBody
 	if method == http.MethodPost {
