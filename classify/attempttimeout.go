@@ -17,9 +17,9 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 	late := &attemptTimeoutError{limit: limit}
 	timer := time.AfterFunc(limit, func() { cancel(late) })
 	var asked, connected atomic.Bool
-	sent := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	sent := outgoing(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { asked.Store(true) }, GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}))
+	})))
 	resp, err := t.base().RoundTrip(sent)
 	if resp != nil && resp.Request == sent {
 		resp.Request = req // whose context does not end with the body
@@ -29,9 +29,9 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 		inTime := timer.Stop()
 		cancel(nil)
 		if !inTime && req.Context().Err() == nil {
-			late = &attemptTimeoutError{limit: limit, connecting: asked.Load() && !connected.Load()}
-			resp, _ = oneOf(resp, late)
-			return resp, late
+			ended := &attemptTimeoutError{limit: limit, connecting: asked.Load() && !connected.Load()}
+			resp, _ = oneOf(resp, ended)
+			return resp, ended
 		}
 		return resp, err
 	case resp.Body == nil || resp.Body == http.NoBody:
@@ -47,7 +47,7 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 	}
 	resp.Body = &timedBody{
 		rc: resp.Body, timer: timer, parent: req.Context(), ctx: ctx, cancel: cancel, late: late,
-		classifier: t.Classifier, n: ResendCount(req.Context()) + 1, resp: resp,
+		classifier: t.Classifier, n: ResendCount(req.Context()) + 1, status: resp.StatusCode, id: requestID(resp.Header),
 	}
 	return resp, nil
 }
@@ -77,7 +77,8 @@ func (*attemptTimeoutError) Timeout() bool { return true }
 // Temporary is what [net.Error] asks.
 func (*attemptTimeoutError) Temporary() bool { return true }
 
-// timedBody is the body of an attempt with a time limit. The limit ends with the body.
+// timedBody is the body of an attempt with a time limit. The limit ends with the body. It may be read ahead while the response is its
+// receiver's already, so it does not look at that.
 type timedBody struct {
 	rc          io.ReadCloser
 	timer       *time.Timer
@@ -86,7 +87,8 @@ type timedBody struct {
 	late        *attemptTimeoutError
 	classifier  *Classifier
 	n           int
-	resp        *http.Response
+	status      int
+	id          string    // what the response calls itself
 	earlier     []Attempt // those before this one
 }
 
@@ -99,7 +101,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		b.timer.Stop()
 		b.cancel(nil)
 	case context.Cause(b.ctx) == b.late && b.parent.Err() == nil: //nolint:errorlint // this very error
-		err = brokenOff(b.classifier.Err(b.late), b.late, b.resp, b.n, b.earlier)
+		d := b.classifier.Err(b.late)
+		d.RequestID = firstOf(d.RequestID, b.id)
+		err = endOf(d, b.late, b.status, b.n, b.earlier)
 	}
 	return n, err
 }
@@ -116,7 +120,12 @@ func brokenOff(d Decision, err error, resp *http.Response, n int, earlier []Atte
 	if d.RequestID == "" {
 		d.RequestID = requestID(resp.Header)
 	}
-	a := Attempt{N: n, Status: resp.StatusCode, Code: d.Code, RequestID: d.RequestID, Decision: d, Err: err}
+	return endOf(d, err, resp.StatusCode, n, earlier)
+}
+
+// endOf is brokenOff for a response that is not to be looked at.
+func endOf(d Decision, err error, status, n int, earlier []Attempt) *Error {
+	a := Attempt{N: n, Status: status, Code: d.Code, RequestID: d.RequestID, Decision: d, Err: err}
 	e := &Error{Decision: d, Stop: StopBegun, Err: err}
 	if d.Wait > 0 {
 		e.RetryAt = time.Now().Add(d.Wait)

@@ -44,7 +44,8 @@ type Classifier struct {
 
 // Response judges a response. It reads at most BodyLimit bytes of the body of a response whose
 // status is 400 or more, within BodyTimeout, and puts every byte back: resp.Body is replaced, and whoever
-// closed it before still has to. A response below 400 is no failure and is not read; [Classifier.Body] judges one
+// closed it before still has to. A body that did not arrive in time is read on: look at resp.Trailer behind its end, not
+// before. A body that panics does so here, or in a later Read. A response below 400 is no failure and is not read; [Classifier.Body] judges one
 // that carries an error all the same. A nil response gives the zero Decision.
 func (c *Classifier) Response(resp *http.Response) Decision {
 	return c.within(math.MaxInt64, resp)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -34,8 +35,23 @@ type heldBody struct {
 	buf  []byte // read ahead, not yet handed out from off on
 	off  int
 	err  error         // met while reading ahead, handed out after buf
+	bad  *panicked     // the same
 	stop bool          // the reader shall end after the read it is in
 	done chan struct{} // closed when no reader is at work; nil before the first
+
+	resp     *http.Response // whose body it is, and into which net/http writes the trailers
+	declared http.Header    // the trailers that resp had from the beginning
+	apart    *http.Response // what was handed out in place of resp; nil if resp itself was
+}
+
+// panicked is what the body panicked with.
+type panicked struct{ value any }
+
+// again panics as the body did, if it did: no fault may be lost, and [http.ErrAbortHandler] is to reach a server.
+func (p *panicked) again() {
+	if p != nil {
+		panic(p.value)
+	}
 }
 
 // hold reads up to limit bytes of resp's body within timeout, puts them back, and returns them. The
@@ -46,7 +62,7 @@ func hold(resp *http.Response, limit int64, timeout time.Duration) []byte {
 	}
 	h, ok := resp.Body.(*heldBody)
 	if !ok {
-		h = &heldBody{rc: resp.Body}
+		h = &heldBody{rc: resp.Body, resp: resp, declared: maps.Clone(resp.Trailer)}
 		resp.Body = h
 	}
 	size := min(limit, 1<<10)
@@ -62,6 +78,7 @@ func (h *heldBody) fill(limit, size int64, timeout time.Duration) []byte {
 	h.await(timeout)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.bad.again()
 	return h.buf[h.off:len(h.buf):len(h.buf)]
 }
 
@@ -69,7 +86,7 @@ func (h *heldBody) fill(limit, size int64, timeout time.Duration) []byte {
 func (h *heldBody) start(limit, size int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.err != nil || int64(len(h.buf)-h.off) >= limit {
+	if h.err != nil || h.bad != nil || int64(len(h.buf)-h.off) >= limit {
 		return
 	}
 	if h.done != nil {
@@ -109,6 +126,14 @@ func (h *heldBody) await(timeout time.Duration) {
 
 func (h *heldBody) readAhead(done chan struct{}, limit int64) {
 	defer close(done)
+	defer func() {
+		if v := recover(); v != nil {
+			// It is for those who asked for the body: in this goroutine it would end the process.
+			h.mu.Lock()
+			h.bad = &panicked{v}
+			h.mu.Unlock()
+		}
+	}()
 	empty := 0
 	for {
 		h.mu.Lock()
@@ -157,20 +182,69 @@ func (h *heldBody) Read(p []byte) (int, error) {
 			return n, nil
 		}
 		done, err := h.done, h.err
-		h.mu.Unlock()
 		if err != nil {
+			h.trail(err)
+			h.mu.Unlock()
 			return 0, err
 		}
+		bad := h.bad
+		h.mu.Unlock()
+		bad.again()
 		if done == nil {
-			return h.rc.Read(p)
+			n, err := h.rc.Read(p)
+			h.trail(err)
+			return n, err
 		}
 		<-done // the read that was under way when the time was up
 		h.mu.Lock()
-		if h.off == len(h.buf) && h.err == nil {
+		if h.off == len(h.buf) && h.err == nil && h.bad == nil {
 			h.done = nil
 		}
 		h.mu.Unlock()
 	}
+}
+
+// trail gives the response that was handed out the trailers that came with the end of the body: in the course of a Read of its receiver, as
+// [http.Response.Trailer] says.
+func (h *heldBody) trail(err error) {
+	if h.apart == nil || !errors.Is(err, io.EOF) {
+		return
+	}
+	to := h.apart
+	h.apart = nil
+	if to.Trailer == nil {
+		to.Trailer = maps.Clone(h.resp.Trailer)
+		return
+	}
+	maps.Copy(to.Trailer, h.resp.Trailer)
+}
+
+// handedOut returns the response to hand out for resp: a copy while its body is still being read ahead, because with its end net/http
+// writes the trailers into the response that it made, at any moment.
+func handedOut(resp *http.Response) *http.Response {
+	if resp == nil {
+		return nil
+	}
+	h, ok := resp.Body.(*heldBody)
+	if !ok || h.resp == nil {
+		return resp
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.done == nil {
+		return resp
+	}
+	select {
+	case <-h.done:
+		return resp
+	default:
+	}
+	h.apart = &http.Response{
+		Status: resp.Status, StatusCode: resp.StatusCode, Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
+		Header: resp.Header, Body: h, ContentLength: resp.ContentLength, TransferEncoding: resp.TransferEncoding, Close: resp.Close,
+		Uncompressed: resp.Uncompressed, Trailer: h.declared, Request: resp.Request, TLS: resp.TLS,
+	}
+	return h.apart
 }
 
 // Close closes the body. It may be called while a read is under way, as [http.Response.Body] allows.
@@ -190,6 +264,7 @@ func drain(body io.ReadCloser) {
 	if !ok {
 		h = &heldBody{rc: body}
 	}
+	defer h.Close() //nolint:errcheck // the response is given up; nobody would know what to do about it
 	h.mu.Lock()
 	held := int64(len(h.buf) - h.off)
 	ended := h.err != nil
@@ -198,8 +273,10 @@ func drain(body io.ReadCloser) {
 		// One byte more than the limit: a body of exactly that length has an end to be met.
 		h.start(held+drainLimit+1, drainLimit/8)
 		h.await(drainTimeout)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.bad.again()
 	}
-	_ = h.Close() // the response is given up; nobody would know what to do about it
 }
 
 // drained returns resp with the body that drain has read, if that was all of it; else nil.
@@ -216,6 +293,7 @@ func drained(resp *http.Response) *http.Response {
 	if !errors.Is(h.err, io.EOF) {
 		return nil
 	}
+	h.trail(h.err)
 	resp.Body = io.NopCloser(bytes.NewReader(h.buf[h.off:]))
 	return resp
 }

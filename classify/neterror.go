@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"reflect"
 	"syscall"
 
@@ -25,7 +26,7 @@ type h2StreamError struct {
 
 func (h2StreamError) Error() string { return "http2 stream error" }
 
-// Codes of RFC 9113 section 7. Refused streams were not processed, section 8.7.
+// Codes of RFC 9113 section 7. Refused streams were not processed, section 8.7; of others nothing is said.
 const (
 	h2RefusedStream   = 7
 	h2EnhanceYourCalm = 11
@@ -53,13 +54,15 @@ const (
 	adviceTLS   = "The TLS connection cannot be trusted or set up: check host name, certificates, protocol and clock."
 	adviceReply = "The connection ended without an answer, so the work may have been done: " +
 		"send an Idempotency-Key where the server honours one."
-	adviceTime = "No answer came in time: allow more time, ask for less, or stream the answer."
+	adviceResent = "The server ended every stream of the request before it answered: see whether it works over HTTP/1.1."
+	adviceTime   = "No answer came in time: allow more time, ask for less, or stream the answer."
 )
 
 // The kinds, named as they appear in Decision.Rule.
 var (
 	netCanceled = netKind{"transport: canceled", errcodes.ClassCanceled, errcodes.RetryNever, MaybeExecuted, "The caller ended the request."}
 	netTLS      = netKind{"transport: tls", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, adviceTLS}
+	netTLSCut   = netKind{"transport: tls", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceTLS}
 	netNoHost   = netKind{"transport: no such host", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The host name does not exist: check the URL."}
 	netDNS      = netKind{"transport: name lookup", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, adviceReach}
 	netAddress  = netKind{"transport: address", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The address cannot be used: check the URL."}
@@ -71,11 +74,12 @@ var (
 	netProxyOut = netKind{"transport: proxy failed", errcodes.ClassNetwork, errcodes.RetryBackoff, NotSent, "The proxy could not make the connection: check address, network and proxy if it stays so."}
 	netScheme   = netKind{"transport: not https", errcodes.ClassNetwork, errcodes.RetryNever, NotSent, "The server speaks plain HTTP on this port: check the scheme of the URL."}
 	netH2Refuse = netKind{"transport: stream refused", errcodes.ClassOverloaded, errcodes.RetryBackoff, NotSent, adviceReach}
-	netH2Calm   = netKind{"transport: enhance your calm", errcodes.ClassRateLimited, errcodes.RetryBackoff, Rejected, "The server asks to send more slowly."}
+	netH2Calm   = netKind{"transport: enhance your calm", errcodes.ClassRateLimited, errcodes.RetryBackoff, MaybeExecuted, "The server asks to send more slowly."}
 	netTimeout  = netKind{"transport: timeout", errcodes.ClassTimeout, errcodes.RetryBackoff, MaybeExecuted, adviceTime}
 	netReset    = netKind{"transport: connection reset", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
 	netEOF      = netKind{"transport: end of connection", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
 	netH2Stream = netKind{"transport: stream error", errcodes.ClassNetwork, errcodes.RetryBackoff, MaybeExecuted, adviceReply}
+	netResent   = netKind{"transport: refused over and over", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceResent}
 	netMisuse   = netKind{"transport: misuse", errcodes.ClassInvalidRequest, errcodes.RetryNever, NotSent, "The request cannot be sent as it is: this is a fault of the program."}
 	netUnknown  = netKind{"transport: other", errcodes.ClassNetwork, errcodes.RetryOnce, MaybeExecuted, adviceReply}
 )
@@ -85,15 +89,17 @@ func kindOf(err error) netKind {
 	var (
 		dns    *net.DNSError
 		op     *net.OpError
+		call   *os.SyscallError
 		stream h2StreamError
 		timed  net.Error
 		late   *attemptTimeoutError
 	)
+	secure, isTLS := tlsKind(err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return netCanceled
-	case isTLS(err):
-		return netTLS
+	case isTLS:
+		return secure
 	case errors.As(err, &dns):
 		if dns.IsNotFound && !dns.IsTemporary {
 			return netNoHost
@@ -101,7 +107,7 @@ func kindOf(err error) netKind {
 		return netDNS
 	case isAddress(err):
 		return netAddress
-	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect"):
+	case errors.As(err, &op) && isDial(op):
 		switch {
 		case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 			return netForbid
@@ -119,6 +125,8 @@ func kindOf(err error) netKind {
 			return netH2Calm
 		}
 		return netH2Stream
+	case errors.Is(err, errResent):
+		return netResent
 	case errors.Is(err, http.ErrBodyReadAfterClose), errors.Is(err, http.ErrSkipAltProtocol),
 		errors.Is(err, http.ErrNotSupported):
 		return netMisuse
@@ -128,9 +136,9 @@ func kindOf(err error) netKind {
 		return netShake
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
 		return netTimeout
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.As(err, &call) && call.Syscall == "connect" && errors.Is(call, syscall.ECONNREFUSED):
 		return netRefused
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, syscall.ECONNABORTED), errors.Is(err, net.ErrClosed):
 		return netReset
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -196,20 +204,73 @@ func besides(ended, err error) error {
 	return fmt.Errorf("%w: %w", ended, err)
 }
 
-// isTLS reports whether the TLS handshake failed for a reason that stays: the certificate, the
-// name, the protocol, or an alert of the other side.
-func isTLS(err error) bool {
+// isDial reports whether op is of a connection that was not there yet.
+func isDial(op *net.OpError) bool {
+	return op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect"
+}
+
+// tlsKind returns the kind of a failure of TLS. What shows only in a handshake came before the request. Of the rest nobody can tell, because net/http returns
+// an error of the handshake and one of the first read behind the request alike.
+func tlsKind(err error) (netKind, bool) {
 	var (
 		verify  *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
-		alert   tls.AlertError
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
 		invalid x509.CertificateInvalidError
 		roots   x509.SystemRootsError
+		op      *net.OpError
 	)
-	return errors.As(err, &verify) || errors.As(err, &record) || errors.As(err, &alert) ||
-		errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &roots)
+	if errors.As(err, &verify) || errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &roots) {
+		return netTLS, true
+	}
+	var k netKind
+	if alert, ok := alertOf(err); ok {
+		k = alertKind(alert)
+	} else if errors.As(err, &record) {
+		if k = netTLSCut; record.Conn != nil {
+			k = netTLS // the first record of all
+		}
+	} else {
+		return netKind{}, false
+	}
+	if errors.As(err, &op) && isDial(op) {
+		k.safety = NotSent // a proxy's
+	}
+	return k, true
+}
+
+// alertOf returns the alert of RFC 8446 section 6 that ended a connection. Over TCP it is of a type of crypto/tls that is not exported, in a
+// [net.OpError]; the exported one is that of QUIC.
+func alertOf(err error) (tls.AlertError, bool) {
+	if alert, ok := errors.AsType[tls.AlertError](err); ok {
+		return alert, true
+	}
+	var alert tls.AlertError
+	found := inTree(err, func(err error) bool {
+		t := reflect.TypeOf(err)
+		if t.PkgPath() != "crypto/tls" || t.Kind() != reflect.Uint8 {
+			return false
+		}
+		alert = tls.AlertError(reflect.ValueOf(err).Uint())
+		return true
+	})
+	return alert, found
+}
+
+// alertKind returns the kind of an alert.
+func alertKind(alert tls.AlertError) netKind {
+	switch alert {
+	case 40, 70, 71, 86, 109, 110, 112, 120, 121:
+		// What both sides speak, and the name: settled before anything is sent.
+		return netTLS
+	case 42, 43, 44, 45, 46, 48, 49, 111, 113, 114, 115, 116:
+		// Certificates and keys. With TLS 1.3 the server looks at the client's when that may have sent its request already.
+		k := netTLS
+		k.safety = MaybeExecuted
+		return k
+	}
+	return netTLSCut
 }
 
 // isAddress reports whether the address itself cannot be used.

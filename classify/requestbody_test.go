@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -365,4 +367,97 @@ func TestBufferBodyKeepsTrailers(t *testing.T) {
 			srv.Close()
 		}
 	}
+}
+
+// A body that fails with what a connection fails with is no connection that failed: its request was on its way.
+func TestBodyThatFailsLikeAConnection(t *testing.T) {
+	var handled atomic.Int32
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		handled.Add(1)
+		io.Copy(io.Discard, r.Body)
+	})
+	causes := []error{
+		&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, &net.DNSError{Err: "no such host", Name: "x", IsTimeout: true},
+		syscall.ECONNREFUSED, &net.OpError{Op: "proxyconnect", Err: io.EOF}, io.ErrUnexpectedEOF, errors.New("disk"),
+		&Error{Decision: Decision{Class: errcodes.ClassOverloaded, Retry: errcodes.RetryBackoff, Safety: NotSent}, Stop: StopBudget}, // a response's
+	}
+	whole := func(cause error) io.Reader {
+		return io.MultiReader(bytes.NewReader(make([]byte, 100<<10)), iotest.ErrReader(cause))
+	}
+	bodies := map[string]func(error) io.ReadCloser{
+		"a type of the caller's": func(cause error) io.ReadCloser { return &spyBody{Reader: whole(cause)} },
+		"behind io.NopCloser":    func(cause error) io.ReadCloser { return io.NopCloser(whole(cause)) },
+	}
+	sent := int32(0)
+	for _, h2 := range []bool{false, true} {
+		srv := httptest.NewUnstartedServer(handler)
+		srv.EnableHTTP2 = h2
+		srv.StartTLS()
+		for _, cause := range causes {
+			for name, body := range bodies {
+				for _, again := range []bool{false, true} {
+					for _, limit := range []time.Duration{0, time.Minute} {
+						if _, judged := errors.AsType[*Error](cause); judged && again && name == "behind io.NopCloser" {
+							continue // it looks like a body of http.NewRequest, and like an error of a Transport further down
+						}
+						sent++
+						name := fmt.Sprintf("%v, %s, HTTP/2 %t, GetBody %t, limit %v", cause, name, h2, again, limit)
+						req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, body(cause))
+						require.NoError(t, err)
+						if again {
+							req.GetBody = func() (io.ReadCloser, error) { return body(cause), nil }
+						}
+						_, err = (&Transport{Base: srv.Client().Transport, NewBackOff: atOnce, AttemptTimeout: limit}).RoundTrip(req)
+						require.ErrorIs(t, err, cause, name)
+						var e *Error
+						require.ErrorAs(t, err, &e, name)
+						require.NotEqual(t, cause, error(e), name)
+						require.Len(t, e.Attempts, 1, name)
+						require.Equal(t, MaybeExecuted, e.Decision.Safety, name)
+					}
+				}
+			}
+		}
+		srv.Client().CloseIdleConnections()
+		srv.Close()
+	}
+	require.LessOrEqual(t, handled.Load(), sent)
+}
+
+// A body of the caller's does not keep a request from being sent again when there was no connection.
+func TestForeignBodyAndARefusedConnection(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.Addr().String(), &spyBody{Reader: strings.NewReader("{}")})
+	require.NoError(t, err)
+	req.GetBody = func() (io.ReadCloser, error) { return &spyBody{Reader: strings.NewReader("{}")}, nil }
+	_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Len(t, e.Attempts, 4)
+	require.Equal(t, NotSent, e.Decision.Safety)
+}
+
+// A context that ends while the body is read ends the call: it is no fault of the body.
+func TestForeignBodyAndTheContext(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer srv.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	ctx, cancel := context.WithCancel(t.Context())
+	body := readerFunc(func([]byte) (int, error) {
+		cancel()
+		return 0, ctx.Err()
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, srv.URL, body)
+	require.NoError(t, err)
+	_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+	require.ErrorIs(t, err, context.Canceled)
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, StopCanceled, e.Stop)
+	require.Equal(t, MaybeExecuted, e.Decision.Safety)
 }

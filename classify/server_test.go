@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,9 +12,11 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -171,6 +174,98 @@ func TestRealTransportErrors(t *testing.T) {
 			require.Error(t, e.Err)
 			require.ErrorIs(t, err, e.Decision.Class)
 		})
+	}
+}
+
+// What ends a TLS connection, and whether the request can have been on its way: net/http returns an error of the handshake and one behind the request
+// alike.
+func TestRealTLSErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		server   *tls.Config
+		client   func(*tls.Config)
+		garbage  bool // behind the request, in the clear
+		text     string
+		retry    errcodes.Retry
+		safety   Safety
+		executed int32
+	}{
+		{name: "protocol", server: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, client: func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 },
+			text: "protocol version not supported", retry: errcodes.RetryNever, safety: NotSent},
+		{name: "application protocol", server: &tls.Config{NextProtos: []string{"foo"}}, client: func(c *tls.Config) { c.NextProtos = []string{"bar"} },
+			text: "no application protocol", retry: errcodes.RetryNever, safety: NotSent},
+		{name: "certificate, TLS 1.2", server: &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
+			text: "handshake failure", retry: errcodes.RetryNever, safety: NotSent},
+		{name: "certificate, TLS 1.3", server: &tls.Config{ClientAuth: tls.RequireAnyClientCert},
+			text: "certificate required", retry: errcodes.RetryNever, safety: MaybeExecuted},
+		{name: "internal error", server: &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no") }},
+			text: "internal error", retry: errcodes.RetryOnce, safety: MaybeExecuted},
+		{name: "garbage, TLS 1.2", server: &tls.Config{MaxVersion: tls.VersionTLS12}, garbage: true, text: "received record with version", retry: errcodes.RetryOnce, safety: MaybeExecuted, executed: 1},
+		{name: "garbage, TLS 1.3", server: &tls.Config{}, garbage: true, text: "received record with version", retry: errcodes.RetryOnce, safety: MaybeExecuted, executed: 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var executed atomic.Int32
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				executed.Add(1)
+				c, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					return
+				}
+				if secure, ok := c.(*tls.Conn); ok && tt.garbage {
+					io.WriteString(secure.NetConn(), "HTTP/1.1 502 Bad Gateway\r\n\r\n")
+					c = secure.NetConn()
+				}
+				c.Close()
+			}))
+			srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+			srv.TLS = tt.server
+			srv.StartTLS()
+			defer srv.Close()
+			base, ok := srv.Client().Transport.(*http.Transport)
+			require.True(t, ok)
+			defer base.CloseIdleConnections()
+			if tt.client != nil {
+				tt.client(base.TLSClientConfig)
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader("{}"))
+			require.NoError(t, err)
+			_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.ErrorContains(t, err, tt.text)
+			require.Equal(t, netTLS.rule, e.Decision.Rule)
+			require.Equal(t, tt.retry, e.Decision.Retry)
+			require.Equal(t, tt.safety, e.Decision.Safety)
+			require.Len(t, e.Attempts, 1)
+			require.Equal(t, tt.executed, executed.Load())
+		})
+	}
+}
+
+// Where the connection stood is known of some errors by their type alone.
+func TestWhetherARequestWasSent(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		rule   string
+		safety Safety
+	}{
+		{&net.OpError{Op: "read", Net: "udp", Err: syscall.ECONNREFUSED}, netReset.rule, MaybeExecuted},
+		{&net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("write", syscall.ECONNREFUSED)}, netReset.rule, MaybeExecuted},
+		{syscall.ECONNREFUSED, netReset.rule, MaybeExecuted},
+		{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, netRefused.rule, NotSent},
+		{&net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, netRefused.rule, NotSent},
+		{&net.OpError{Op: "socks connect", Err: syscall.ECONNREFUSED}, netRefused.rule, NotSent},
+		{os.NewSyscallError("connect", syscall.ECONNREFUSED), netRefused.rule, NotSent},
+		{tls.RecordHeaderError{Conn: &net.TCPConn{}}, netTLS.rule, NotSent},
+		{tls.RecordHeaderError{}, netTLS.rule, MaybeExecuted},
+		{fmt.Errorf("http3: %w", tls.AlertError(120)), netTLS.rule, NotSent},
+		{&net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "remote error", Err: tls.AlertError(116)}}, netTLS.rule, NotSent},
+		{&net.OpError{Op: "local error", Err: tls.AlertError(20)}, netTLS.rule, MaybeExecuted},
+	} {
+		d := (*Classifier)(nil).Err(tt.err)
+		require.Equal(t, tt.rule, d.Rule, "%v", tt.err)
+		require.Equal(t, tt.safety, d.Safety, "%v", tt.err)
 	}
 }
 

@@ -33,11 +33,16 @@ import (
 // a 500 that states a wait (Retry-After: 1) together with a plain one before it. A stated wait of 0 is none. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
 // 9.2.2) or it carries an Idempotency-Key: one whose connection broke or went silent after it was sent, and one whose answer a registry marks as
-// MaybeExecuted, as Runbase's does a 500 and a 504. Any other answer counts as a refusal, so that without such a row a POST goes out again after
+// MaybeExecuted, as Runbase's does a 500 and a 504. A request whose own body failed is not sent again. Any other answer counts as a refusal, so that without such a row a POST goes out again after
 // a 500, a 502 or a 504. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
 // another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
 // bounded by Budget. What net/http refuses to send, such as a key that ends in a newline, is a fault of the program: nothing was sent, and nothing
 // is tried again.
+//
+// What nobody here sees: over HTTP/2 an [http.Transport] sends again by itself, within an attempt, a stream that the server refused, that came behind its
+// GOAWAY, or that ended with PROTOCOL_ERROR. The last may come behind the work, and yet it goes for every method, without a pause and without an
+// end but that of the request's context. With a key and a body the sends are bounded, see IdempotencyKeys; a request without a key, or one without a body, is not
+// kept from it.
 //
 // # How long it waits
 //
@@ -109,15 +114,17 @@ type Transport struct {
 	// documents such a rule, so without a registry that has one MutateRequest is never called. Give a row of another provider the rule with
 	// [errcodes.Registry.With].
 	MutateRequest func(*http.Request, Decision) (*http.Request, error)
-	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none: one key
-	// per call, the same on every attempt up to a request that MutateRequest changed, which gets another. It is the caller's word that the server honours them.
+	// IdempotencyKeys adds an Idempotency-Key to requests whose method is not idempotent and that have none, in whatever spelling of the name; a blank one
+	// is none. It is one key per call, the same on every attempt up to a request that MutateRequest changed, which gets another. It is the caller's word
+	// that the server honours them.
 	// A redirect that an [http.Client] follows is a call of its own, with a key of its own.
 	//
 	// An [http.Transport] sends requests with such a header again by itself, when a connection that was used before turns out to be dead. Whoever
-	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with the header's name in
+	// added the header, they are kept from that, because nobody would count that attempt or wait before it: they go out with one key, and the header's name in
 	// lower case, which is the same to a server (RFC 9110 section 5.1) but not to [http.Header.Get] in a Base of yours. What an
 	// [http.Transport] takes for not processed over HTTP/2, a stream that the server refused, that came behind its GOAWAY or that ended with PROTOCOL_ERROR, it goes
-	// on to send again within the attempt: once, where the request has a key and a body. Without a key nothing here bounds that.
+	// on to send again within the attempt. Of a request with a key and a body it sends at most 8 streams, the second at once and the others after a pause
+	// of 50 ms, 100 ms and so on, plus up to as much by chance; the ninth is an error that may have been executed. A request that got no stream, because the connection was full or dead, does not count.
 	IdempotencyKeys bool
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
@@ -148,7 +155,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ownKey := t.IdempotencyKeys && !replayable(req)
 	if ownKey {
-		req = keyed(req)
+		req = keyed(req, "")
 	}
 	if t.BufferBody > 0 && req.GetBody == nil && hasBody(req) {
 		var err error
@@ -159,7 +166,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var pass Pass
 	if t.Gate != nil {
 		var err error
-		if pass, err = t.Gate.Admit(req.Context(), Admission{Request: req}); err != nil {
+		if pass, err = t.admit(req); err != nil {
 			return t.refused(req, err)
 		}
 	}
@@ -172,7 +179,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case pass.Ticket != nil:
 		resp, err = t.sendWith(req.Context(), req, pass)
-	case t.AttemptTimeout > 0 || resends(req):
+	case t.AttemptTimeout > 0 || resends(req),
+		hasBody(req) && (reflect.TypeOf(req.Body) != memoryBody || req.GetBody == nil) && foreign(req.Body):
 		resp, err = t.send(req)
 	default:
 		resp, err = t.base().RoundTrip(req) // what send does then, without its frame
@@ -182,11 +190,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.ownKey = ownKey
 		return c.run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
-	if t.Gate != nil {
-		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
-	}
-	if t.Budget != nil || t.own.Load() != nil {
-		deposit(req.Context(), t.Budget, &t.own)
+	if t.Gate != nil || t.Budget != nil {
+		t.tell(req, resp, pass)
+	} else if t.own.Load() != nil {
+		deposit(req.Context(), nil, &t.own)
 	}
 	if t.StreamErrors {
 		t.watch(req.Context(), resp, nil)
@@ -194,21 +201,51 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// admit asks the gate for the first attempt. If the gate panics the request's body is closed, as it is however else RoundTrip ends.
+func (t *Transport) admit(req *http.Request) (Pass, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			closeBody(req)
+		}
+	}()
+	pass, err := t.Gate.Admit(req.Context(), Admission{Request: req})
+	returned = true
+	return pass, err
+}
+
+// tell tells the gate and the budget of a call that succeeded at once. If one of them panics nobody gets the response.
+func (t *Transport) tell(req *http.Request, resp *http.Response, pass Pass) {
+	returned := false
+	defer func() {
+		if !returned && resp.Body != nil {
+			resp.Body.Close()
+		}
+	}()
+	if t.Gate != nil {
+		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
+	}
+	if t.Budget != nil || t.own.Load() != nil {
+		deposit(req.Context(), t.Budget, &t.own)
+	}
+	returned = true
+}
+
 // send makes one attempt.
 func (t *Transport) send(req *http.Request) (*http.Response, error) {
-	out := once(req)
-	var resp *http.Response
-	var err error
 	if t.AttemptTimeout > 0 {
-		resp, err = t.timed(out, t.AttemptTimeout)
-	} else {
-		resp, err = t.base().RoundTrip(out)
+		return t.timed(req, t.AttemptTimeout)
 	}
+	out := outgoing(req)
+	resp, err := t.base().RoundTrip(out)
 	if out != req && resp != nil && resp.Request == out {
 		resp.Request = req
 	}
 	return resp, err
 }
+
+// outgoing returns req as it is handed to Base: itself, or a copy.
+func outgoing(req *http.Request) *http.Request { return marked(once(req)) }
 
 // CloseIdleConnections closes the idle connections of Base, as [http.Client.CloseIdleConnections] asks.
 func (t *Transport) CloseIdleConnections() {
@@ -359,7 +396,7 @@ func (c *call) run(start time.Time, pass Pass, resp *http.Response, err error) (
 				resp, err = c.takeOver(&a, resp, inner)
 			}
 			returned = true
-			return resp, err
+			return handedOut(resp), err
 		}
 		c.attempts = append(c.attempts, a)
 		if c.firstFailed.IsZero() {
@@ -423,6 +460,14 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	if a.Decision, ended, a.Err = byContext(c.ctx, a.Err); ended {
 		return nil
 	}
+	if ofBody(a.Err) {
+		if a.Decision = localBody.decision(); c.ctx.Err() != nil {
+			k := kindOf(c.ctx.Err()) // which the body obeys
+			a.Decision, a.Err = k.decision(), besides(c.ctx.Err(), a.Err)
+		}
+		a.Decision.Safety = MaybeExecuted // what came before it was sent
+		return nil
+	}
 	if a.Decision = c.t.Classifier.Err(a.Err); a.Decision.Rule == netUnknown.rule && c.ctx.Err() != nil {
 		// A base that puts the end of the context in words of its own.
 		k := kindOf(c.ctx.Err())
@@ -432,7 +477,11 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	} else if refusedUnsent(c.current, a.Decision.Rule, a.Err) {
 		a.Decision = netMisuse.decision()
 	}
-	return innerError(nil, a.Err)
+	inner := innerError(nil, a.Err)
+	if inner == nil && a.Decision.Safety == NotSent && unsure(c.current.Body) {
+		a.Decision.Safety = MaybeExecuted
+	}
+	return inner
 }
 
 // patience is how long the call waits for an error body: hardly, when the headers alone state a wait that it will not wait.
@@ -518,6 +567,8 @@ func innerError(resp *http.Response, err error) *Error {
 	return ErrorOf(resp)
 }
 
+var errNoBody = errors.New("classify: GetBody of the request returned neither a body nor an error")
+
 // again makes the request of the next attempt.
 func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	ctx := context.WithValue(c.ctx, attemptKey{}, a.N)
@@ -534,7 +585,7 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	if hasBody(c.current) {
 		body, err := c.current.GetBody()
 		if err == nil && body == nil {
-			err = errors.New("classify: GetBody returned neither a body nor an error")
+			err = errNoBody
 		}
 		if err != nil {
 			return nil, StopBody, err
@@ -550,6 +601,7 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 		req.GetBody = given
 	}
 	body := req.Body
+	c.upcoming = req // to be closed if the hook panics
 	changed, err := c.t.MutateRequest(req, a.Decision)
 	switch {
 	case err != nil:
@@ -573,21 +625,18 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 		}
 		changed.GetBody = nil // it gives the old body, whatever is in the new one
 	}
-	if c.needsKey(changed) {
+	stale := ""
+	if c.ownKey {
+		stale = c.current.Header.Get("Idempotency-Key")
+	}
+	if c.t.IdempotencyKeys && (!replayable(changed) || stale != "" && changed.Header.Get("Idempotency-Key") == stale) {
+		// One of ours goes with the request that it was made for: a server may refuse it for another, or answer with the old work. And a hook may
+		// have lost the key, or made a request that needs one of one that did not.
 		c.ownKey = true
-		changed = keyed(changed)
+		changed = keyed(changed, stale)
 	}
 	c.current = changed
 	return changed, StopNone, nil
-}
-
-// needsKey reports whether a changed request is to have a fresh key. One of ours goes with the request that it was made for: a server may refuse it for
-// another, or answer with the old work. And a hook may have lost the key, or made a request that needs one of one that did not.
-func (c *call) needsKey(changed *http.Request) bool {
-	if !c.t.IdempotencyKeys {
-		return false
-	}
-	return !replayable(changed) || c.ownKey && changed.Header.Get("Idempotency-Key") == c.current.Header.Get("Idempotency-Key")
 }
 
 // sameFunc reports whether f comes of the function literal that g comes of.
@@ -650,6 +699,7 @@ func (c *call) end(a *Attempt, resp *http.Response, v *verdict) (*http.Response,
 	if resp == nil {
 		return nil, e
 	}
+	resp = handedOut(resp)
 	c.attach(resp, e)
 	if !c.leaves(&a.Decision, v) {
 		resp.Header.Set("X-Should-Retry", "false")
@@ -665,7 +715,8 @@ func (c *call) leaves(d *Decision, v *verdict) bool {
 		(d.Safety != MaybeExecuted || c.ambiguous || replayable(c.current))
 }
 
-// attach makes resp lead to the history. It changes resp itself, because net/http goes on to write into it: trailers come behind the body.
+// attach makes resp lead to the history. It changes resp itself, because net/http goes on to write into it: trailers come behind the body. See
+// handedOut for the body that somebody reads already.
 func (c *call) attach(resp *http.Response, e *Error) {
 	req := resp.Request
 	if req == nil {

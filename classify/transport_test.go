@@ -841,6 +841,90 @@ func TestTransportHooksThatPanic(t *testing.T) {
 	}
 }
 
+// panickyGate panics where it is told to.
+type panickyGate struct{ admit, report bool }
+
+func (g panickyGate) Admit(context.Context, Admission) (Pass, error) {
+	if g.admit {
+		panic("hook")
+	}
+	return Pass{}, nil
+}
+
+func (g panickyGate) Report(context.Context, GateReport) Pace {
+	if g.report {
+		panic("hook")
+	}
+	return Unpaced
+}
+
+type panickyDeposit struct{ Unlimited }
+
+func (panickyDeposit) Deposit(context.Context, BudgetDeposit) { panic("hook") }
+
+// The same for a call that succeeds at once, and for the bodies of its request.
+func TestTransportHooksThatPanicOnSuccess(t *testing.T) {
+	for name, tt := range map[string]struct {
+		tr   Transport
+		sent int
+	}{
+		"admission":             {Transport{Gate: panickyGate{admit: true}}, 0},
+		"report":                {Transport{Gate: panickyGate{report: true}}, 1},
+		"deposit":               {Transport{Budget: panickyDeposit{}}, 1},
+		"deposit behind a gate": {Transport{Budget: panickyDeposit{}, Gate: &Pacer{}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &fakeServer{script: []answer{{status: 200, body: "ok"}}}
+			tt.tr.Base = s
+			req := post(t, t.Context(), "{}")
+			body := &spyBody{Reader: strings.NewReader("{}")}
+			req.Body = body
+			require.PanicsWithValue(t, "hook", func() { _, _ = tt.tr.RoundTrip(req) })
+			require.Equal(t, tt.sent, s.open)
+			require.Equal(t, tt.sent, s.closed)
+			if tt.sent == 0 {
+				require.Equal(t, 1, body.closed)
+			}
+		})
+	}
+}
+
+// The body that was made for the next attempt is closed as well.
+func TestMutateRequestThatPanics(t *testing.T) {
+	s := &fakeServer{script: []answer{{status: 504, body: `{"error":{"message":"m","type":"timeout_error"}}`}}}
+	tr := &Transport{
+		Base: s, Classifier: &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}},
+		MutateRequest: func(*http.Request, Decision) (*http.Request, error) { panic("hook") },
+	}
+	fresh := &spyBody{Reader: strings.NewReader("{}")}
+	req := post(t, t.Context(), "{}")
+	req.GetBody = func() (io.ReadCloser, error) { return fresh, nil }
+	require.PanicsWithValue(t, "hook", func() { _, _ = tr.RoundTrip(req) })
+	require.Equal(t, 1, fresh.closed)
+}
+
+// A GetBody that gives nothing ends the call with the provider's answer.
+func TestGetBodyThatGivesNothing(t *testing.T) {
+	gone := errors.New("gone")
+	for _, cause := range []error{nil, gone} {
+		s := &fakeServer{script: []answer{{status: 503, body: "the provider says no"}}}
+		req := post(t, t.Context(), "{}")
+		req.GetBody = func() (io.ReadCloser, error) { return nil, cause }
+		resp, err := (&Transport{Base: s}).RoundTrip(req)
+		require.NoError(t, err)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, "the provider says no", string(got))
+		require.NoError(t, resp.Body.Close())
+		require.Len(t, s.times, 1)
+		require.Equal(t, StopBody, ErrorOf(resp).Stop)
+		if cause == nil {
+			cause = errNoBody
+		}
+		require.ErrorIs(t, ErrorOf(resp), cause)
+	}
+}
+
 // The zero value, nil, and nil fields of the request work.
 func TestTransportNilFields(t *testing.T) {
 	s := &fakeServer{script: []answer{{status: 404}}}
