@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,116 @@ func TestAttemptTimeoutAndTheCaller(t *testing.T) {
 		require.Equal(t, context.DeadlineExceeded, err)
 		require.NoError(t, resp.Body.Close())
 	})
+}
+
+// An attempt that was late, and whose caller left before it noticed, ended because the caller left.
+func TestAttemptTimeoutAndACallerWhoLeft(t *testing.T) {
+	lateOrGone := func(ctx context.Context) error {
+		<-ctx.Done()
+		<-time.After(10 * time.Second) // it notices late itself
+		return ctx.Err()
+	}
+	for name, base := range map[string]roundTripFunc{
+		"before the headers": func(r *http.Request) (*http.Response, error) { return nil, lateOrGone(r.Context()) },
+		"in the body": func(r *http.Request) (*http.Response, error) {
+			body := readerFunc(func([]byte) (int, error) { return 0, lateOrGone(r.Context()) })
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(15*time.Second, cancel)
+				resp, err := (&Transport{Base: base, AttemptTimeout: 10 * time.Second}).RoundTrip(get(t, ctx))
+				if err == nil {
+					_, err = io.ReadAll(resp.Body)
+					require.NoError(t, resp.Body.Close())
+				}
+				require.ErrorIs(t, err, context.Canceled)
+				require.NotErrorIs(t, err, errcodes.ClassTimeout)
+				require.NotContains(t, err.Error(), "the time of one attempt")
+			})
+		})
+	}
+}
+
+// The attempts of an answer that breaks off are numbered one by one, also where a base between two Transports makes its requests anew.
+func TestAttemptTimeoutNumbersAttempts(t *testing.T) {
+	for _, anew := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := &Transport{AttemptTimeout: 10 * time.Second, Base: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: &slowBody{ctx: r.Context(), every: time.Minute, n: 1}, Request: r}, nil
+			})}
+			n := 0
+			base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				if n++; n == 1 {
+					return nil, io.EOF
+				}
+				if anew {
+					r = get(t, t.Context())
+				}
+				return inner.RoundTrip(r)
+			})
+			resp, err := (&Transport{Base: base}).RoundTrip(get(t, t.Context()))
+			require.NoError(t, err)
+			_, err = io.ReadAll(resp.Body)
+			require.NoError(t, resp.Body.Close())
+			e, ok := errors.AsType[*Error](err)
+			require.True(t, ok)
+			require.NotEmpty(t, e.Attempts)
+			for i, a := range e.Attempts {
+				require.Equal(t, i+1, a.N, "%t", anew)
+			}
+		})
+	}
+}
+
+// The context of an attempt ends with it, however it ends, so that nothing hangs on to it; and the connection behind a 101 is handed out as it is, for as
+// long as it lasts.
+func TestAttemptTimeoutEnds(t *testing.T) {
+	type connection struct{ io.ReadWriteCloser }
+	for _, tt := range []struct {
+		name  string
+		base  func(*http.Request) (*http.Response, error)
+		lasts bool
+	}{
+		{"no answer", func(*http.Request) (*http.Response, error) { return nil, errBroken }, false},
+		{"no body", func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+		}, false},
+		{"a body that is not read to its end", func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("x")), Request: r}, nil
+		}, false},
+		{"a stream that is not read to its end", func(r *http.Request) (*http.Response, error) {
+			h := http.Header{"Content-Type": {"text/event-stream"}}
+			return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(strings.NewReader(chunk)), Request: r}, nil
+		}, false},
+		{"another protocol", func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 101, Body: connection{}, Request: r}, nil
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent *http.Request
+				base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					sent = r
+					return tt.base(r)
+				})
+				resp, err := (&Transport{Base: base, AttemptTimeout: 10 * time.Second, MaxAttempts: 1}).RoundTrip(get(t, t.Context()))
+				if tt.lasts {
+					require.NoError(t, err)
+					require.IsType(t, connection{}, resp.Body)
+					<-time.After(time.Hour)
+					require.NoError(t, sent.Context().Err())
+					return
+				}
+				if err == nil {
+					require.NoError(t, resp.Body.Close())
+				}
+				require.ErrorIs(t, context.Cause(sent.Context()), context.Canceled)
+			})
+		})
+	}
 }
 
 // The Error names the deadline of a client, whose text is all that net/http keeps.

@@ -5,7 +5,9 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,6 +245,86 @@ func TestBudgetDepositsAndWithdrawals(t *testing.T) {
 				require.Len(t, l.asked, tt.withdrawn)
 			})
 		})
+	}
+}
+
+// Do accounts as a Transport does.
+func TestBudgetOfDo(t *testing.T) {
+	served, refund := BudgetDeposit{}, BudgetDeposit{Refund: true}
+	down, refused := &sdkError{status: 503}, &sdkError{status: 400}
+	for name, tt := range map[string]struct {
+		script    []error
+		gone      time.Duration
+		deposits  []BudgetDeposit
+		withdrawn int
+	}{
+		"served":                   {script: []error{nil}, deposits: []BudgetDeposit{served}},
+		"served at last":           {script: []error{down, nil}, deposits: []BudgetDeposit{served}, withdrawn: 1},
+		"refused for what it asks": {script: []error{refused}, deposits: []BudgetDeposit{served}},
+		"refused at last":          {script: []error{down, refused}, deposits: []BudgetDeposit{served}, withdrawn: 1},
+		"down":                     {script: []error{down}, withdrawn: 3},
+		"given up in the wait":     {script: []error{down}, gone: 2500 * time.Millisecond, withdrawn: 2, deposits: []BudgetDeposit{refund}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if tt.gone > 0 {
+					time.AfterFunc(tt.gone, cancel)
+				}
+				l, n := &ledger{grant: true}, 0
+				_, err := Do(ctx, &Policy{Signal: sdkSignal, Budget: l}, func(context.Context) (int, error) {
+					n++
+					return n, tt.script[min(n, len(tt.script))-1]
+				})
+				require.Equal(t, tt.script[len(tt.script)-1] == nil, err == nil)
+				require.Equal(t, tt.deposits, l.deposits)
+				require.Len(t, l.asked, tt.withdrawn)
+			})
+		})
+	}
+}
+
+// Each Transport accounts with its own budget, also for what one further down concluded.
+func TestBudgetOverAnotherTransport(t *testing.T) {
+	for status, want := range map[int][]BudgetDeposit{200: {{}}, 400: {{}}, 402: {{}}, 429: nil} {
+		synctest.Test(t, func(t *testing.T) {
+			inner, outer := &ledger{}, &ledger{}
+			tr := &Transport{Base: &Transport{Base: &fakeServer{script: []answer{{status: status}}}, Budget: inner}, Budget: outer}
+			resp, err := tr.RoundTrip(get(t, t.Context()))
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, want, inner.deposits, status)
+			require.Equal(t, want, outer.deposits, status)
+		})
+	}
+}
+
+// However many are the first at once, there is one bucket.
+func TestBudgetIsMadeOnce(t *testing.T) {
+	for range 20_000 {
+		b, own := &TokenBucket{Burst: 1}, &atomic.Value{}
+		var ready, granted atomic.Int32
+		var made [2]Budget
+		var wg sync.WaitGroup
+		for i := range made {
+			wg.Go(func() {
+				together := func(n int32) {
+					for ready.Add(1); ready.Load() < n; {
+						runtime.Gosched()
+					}
+				}
+				together(2)
+				if b.Withdraw(t.Context(), nil) {
+					granted.Add(1)
+				}
+				together(4)
+				made[i] = budgetOr(nil, own)
+			})
+		}
+		wg.Wait()
+		require.Equal(t, int32(1), granted.Load())
+		require.Same(t, made[0], made[1])
 	}
 }
 

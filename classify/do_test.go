@@ -234,6 +234,23 @@ func TestDoAroundATransportThatDecides(t *testing.T) {
 	}
 }
 
+// A Do within the operation of another leaves the retries to that one from its second attempt on.
+func TestDoInsideDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, n := &Policy{Signal: sdkSignal, Budget: Unlimited{}}, 0
+		_, err := Do(t.Context(), p, func(ctx context.Context) (int, error) {
+			_, err := Do(ctx, p, func(context.Context) (int, error) {
+				n++
+				return 0, &sdkError{status: 503}
+			})
+			require.Error(t, err)
+			return 0, &sdkError{status: 503} // it says nothing of the loop within
+		})
+		require.Error(t, err)
+		require.Equal(t, 4+3, n)
+	})
+}
+
 func TestDoSuccessAllocatesNothing(t *testing.T) {
 	p := &Policy{}
 	op := func(context.Context) (int, error) { return 1, nil }

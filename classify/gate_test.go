@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/errwire/errwire/errcodes"
+	"github.com/errwire/errwire/internal/pacing"
 )
 
 func TestPacerRefusesLocally(t *testing.T) {
@@ -546,6 +547,9 @@ func TestPacerTellsOfNoHoldsThatWereNone(t *testing.T) {
 	refused := &Attempt{Decision: Decision{Class: errcodes.ClassRateLimited, Retry: errcodes.RetryBackoff, Status: 429, Wait: time.Second}}
 	require.Equal(t, Unpaced, p.Report(t.Context(), GateReport{Request: keyed("one"), Failure: refused}), "nobody else is known")
 	require.Equal(t, Paced, p.Report(t.Context(), GateReport{Request: keyed("one"), Failure: refused}))
+	pass, err := p.Admit(t.Context(), Admission{Request: keyed("another")})
+	require.NoError(t, err)
+	require.Zero(t, pass, "there is no ticket of a scope that is not paced")
 	for _, key := range []string{"another", "one"} {
 		resp, err := tr.RoundTrip(keyed(key))
 		require.NoError(t, err)
@@ -571,6 +575,81 @@ func TestGateParkedAttemptsDoNotCount(t *testing.T) {
 		require.Error(t, err)
 		require.Len(t, s.times, 1, "what may have been done is not repeated")
 	})
+}
+
+// Only what an outage explains is parked, and then the first attempt does not count either. Anything else waits its own time and counts.
+func TestGateParksOutagesAlone(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		failure     answer
+		maxAttempts int
+		sent        int
+		wait        time.Duration // before the second attempt
+	}{
+		{"an outage, one attempt", answer{status: 503}, 1, 6, 0},
+		{"a fault that is worth one more", answer{status: 500}, 4, 2, time.Second},
+		{"what may have been executed", answer{err: io.EOF}, 2, 2, time.Second},
+		{"a timeout", answer{status: 504}, 2, 2, time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: slices.Concat(slices.Repeat([]answer{tt.failure}, 5), []answer{{status: 200}})}
+				req := post(t, t.Context(), "{}")
+				req.Header.Set("Idempotency-Key", "k")
+				resp, err := (&Transport{Base: s, Gate: &script{pace: Parked}, MaxAttempts: tt.maxAttempts}).RoundTrip(req)
+				if err == nil {
+					require.NoError(t, resp.Body.Close())
+				}
+				require.Len(t, s.times, tt.sent)
+				require.GreaterOrEqual(t, s.waits()[0], tt.wait)
+				require.LessOrEqual(t, s.waits()[0], tt.wait+tt.wait/10)
+			})
+		})
+	}
+}
+
+// What a failure tells about the server, alone and as one of several in a row.
+func TestFailuresThatShowAnOutage(t *testing.T) {
+	for _, tt := range []struct {
+		d       Decision
+		at      pacing.Kind // at once
+		several bool        // of them
+	}{
+		{Decision{Class: errcodes.ClassRateLimited}, pacing.Slower, false},
+		{Decision{Class: errcodes.ClassOverloaded}, pacing.Down, false},
+		{Decision{Class: errcodes.ClassServerError}, pacing.Down, false},
+		{Decision{Class: errcodes.ClassTimeout, Status: 504}, pacing.Unknown, true},
+		{Decision{Class: errcodes.ClassTimeout}, pacing.Unknown, true},
+		{Decision{Class: errcodes.ClassTimeout, Status: 408}, pacing.Unknown, false}, // it is the client that was slow
+		{Decision{Class: errcodes.ClassCanceled}, pacing.Unknown, false},
+		{netRefused.decision(), pacing.Down, true},
+		{netReset.decision(), pacing.Unknown, true},
+		{netTLS.decision(), pacing.Unknown, false}, // of the client's making: no server is down because a name does not exist
+		{netNoHost.decision(), pacing.Unknown, false},
+		{Decision{Class: errcodes.ClassInvalidRequest}, pacing.OK, false},
+	} {
+		require.Equal(t, tt.at, kindOfFailure(&tt.d), "%+v", tt.d)
+		require.Equal(t, tt.several, looksDown(&tt.d), "%+v", tt.d)
+	}
+}
+
+// The judgement on a call that the gate refused is that on the provider's last refusal, where the gate knows it.
+func TestGateRefusalsAreOfTheLastRefusalsClass(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want errcodes.Class
+	}{
+		{&GateError{Last: &Error{Decision: Decision{Class: errcodes.ClassRateLimited}}}, errcodes.ClassRateLimited},
+		{&GateError{}, errcodes.ClassOverloaded},
+		{errBroken, errcodes.ClassOverloaded},
+	} {
+		g := &script{admit: func(Admission) (Pass, error) { return Pass{}, tt.err }}
+		_, err := (&Transport{Base: &fakeServer{}, Gate: g}).RoundTrip(get(t, t.Context()))
+		e, ok := errors.AsType[*Error](err)
+		require.True(t, ok)
+		require.Equal(t, tt.want, e.Decision.Class)
+		require.Equal(t, NotSent, e.Decision.Safety)
+	}
 }
 
 func TestDefaultScope(t *testing.T) {
@@ -600,6 +679,9 @@ func TestDefaultScope(t *testing.T) {
 	b.URL.Host = "other.test"
 	b.Host = ""
 	require.NotEqual(t, DefaultScope(a), DefaultScope(b))
+	b = a.Clone(t.Context())
+	b.URL.Host, b.Host = "API.Test", "API.Test"
+	require.Equal(t, DefaultScope(a), DefaultScope(b), "hosts are the same in any case")
 	require.NotPanics(t, func() { DefaultScope(&http.Request{}) })
 
 	// The server is what the URL names. A name in the Host header can only tell more apart.

@@ -194,6 +194,52 @@ func TestRetryAfterForms(t *testing.T) {
 	require.Equal(t, 3*time.Second, wait)
 }
 
+// Of a limit that refuses, the reset of an allowance that is spent is the wait: in seconds, or as a point in time in seconds or milliseconds.
+func TestResetForms(t *testing.T) {
+	const now = 1704067200
+	date := time.Unix(now, 0).UTC().Format(http.TimeFormat)
+	for _, tt := range []struct {
+		remaining, reset string
+		structured       string
+		wait             time.Duration
+		from             Source
+		class            errcodes.Class
+	}{
+		{"0", "90", "", 90 * time.Second, SourceReset, errcodes.ClassRateLimited},
+		{"0", "1704067290", "", 90 * time.Second, SourceReset, errcodes.ClassRateLimited},
+		{"0", "1704067290000", "", 90 * time.Second, SourceReset, errcodes.ClassRateLimited},
+		{"0", "170406729000000", "", 0, SourceNone, errcodes.ClassRateLimited},
+		{"0", "1m30s", "", 90 * time.Second, SourceReset, errcodes.ClassRateLimited},
+		{"1", "90", "", 0, SourceNone, errcodes.ClassRateLimited},
+		{"", "90", "", 0, SourceNone, errcodes.ClassRateLimited},
+		{"", "", `"default";r=0;t=90`, 90 * time.Second, SourceReset, errcodes.ClassRateLimited},
+		{"", "", `"default";r=1;t=90`, 0, SourceNone, errcodes.ClassRateLimited},
+		{"", "", "limit=9, remaining=1, reset=90", 0, SourceNone, errcodes.ClassRateLimited},
+		{"0", "86399", "", day - time.Second, SourceReset, errcodes.ClassRateLimited},
+		{"0", "86400", "", day, SourceReset, errcodes.ClassQuotaExhausted},
+	} {
+		h := http.Header{"Date": {date}}
+		for name, v := range map[string]string{"X-Ratelimit-Remaining": tt.remaining, "X-Ratelimit-Reset": tt.reset, "Ratelimit": tt.structured} {
+			if v != "" {
+				h.Set(name, v)
+			}
+		}
+		d := (*Classifier)(nil).Body(429, h, nil)
+		require.Equal(t, tt.wait, d.Wait, "%v", h)
+		require.Equal(t, tt.from, d.WaitFrom, "%v", h)
+		require.Equal(t, tt.class, d.Class, "%v", h)
+	}
+	// A day is a day wherever it stands: in Retry-After, behind a code that a registry knows, in the text.
+	registered := &Classifier{Registries: []*errcodes.Registry{errcodes.OpenAI()}}
+	for seconds, want := range map[string]errcodes.Class{"86399": errcodes.ClassRateLimited, "86400": errcodes.ClassQuotaExhausted} {
+		require.Equal(t, want, (*Classifier)(nil).Body(429, http.Header{"Retry-After": {seconds}}, nil).Class)
+		h := http.Header{"X-Ratelimit-Remaining-Requests": {"0"}, "X-Ratelimit-Reset-Requests": {seconds}}
+		require.Equal(t, want, registered.Body(429, h, []byte(`{"error":{"message":"m","code":"rate_limit_exceeded"}}`)).Class)
+		text := []byte(`{"error":{"message":"The limit is 10 requests per ` + seconds + ` seconds."}}`)
+		require.Equal(t, want, (*Classifier)(nil).Body(429, nil, text).Class)
+	}
+}
+
 func TestClocksThatDisagree(t *testing.T) {
 	// The local clock is not asked: the same answer gives the same decision on any day.
 	h := http.Header{"Date": {"Wed, 21 Oct 2015 07:26:00 GMT"}, "Retry-After": {"Wed, 21 Oct 2015 07:28:00 GMT"}}
@@ -290,6 +336,18 @@ func (e *eager) Read(p []byte) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// The length that a response states is a stranger's word: nothing is made of that size before the bytes are there.
+func TestResponseOfAHostileLength(t *testing.T) {
+	for _, length := range []int64{math.MaxInt64, 1 << 50, math.MinInt64} {
+		resp := &http.Response{StatusCode: 503, Header: http.Header{}, ContentLength: length, Body: io.NopCloser(strings.NewReader(`{"error":{"message":"m"}}`))}
+		require.Equal(t, "m", (*Classifier)(nil).Response(resp).Message)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"error":{"message":"m"}}`, string(got))
+		require.NoError(t, resp.Body.Close())
+	}
 }
 
 func TestResponseOfAStalledBody(t *testing.T) {

@@ -46,6 +46,10 @@ func asGet(_ *Transport, r *http.Request) {
 
 func withKey(_ *Transport, r *http.Request) { r.Header.Set("Idempotency-Key", "k") }
 
+func ofRunbase(tr *Transport, _ *http.Request) {
+	tr.Classifier = &Classifier{Registries: []*errcodes.Registry{errcodes.Runbase()}}
+}
+
 func with(status int, name, value string) []answer {
 	return []answer{{status: status, header: map[string]string{name: value}}}
 }
@@ -83,6 +87,7 @@ func matrix() []matrixRow {
 		{"429, insufficient_quota", []answer{{status: 429, header: map[string]string{"Retry-After": "1"}, body: `{"error":{"code":"insufficient_quota"}}`}}, 0, nil, 1, nil, StopNever, 429, errcodes.ClassQuotaExhausted},
 		{"429, USAGE_EXCEEDED", []answer{{status: 429, body: `{"error":{"code":"USAGE_EXCEEDED","message":"The quota is used up."}}`}}, 0, nil, 1, nil, StopNever, 429, errcodes.ClassQuotaExhausted},
 		{"500", []answer{{status: 500}}, 0, nil, 2, own[:1], StopClass, 500, failed},
+		{"500, Retry-After 2", with(500, "Retry-After", "2"), 0, nil, 4, three(2 * s1), StopAttempts, 500, failed},
 		{"500, 429, 500", []answer{{status: 500}, {status: 429}, {status: 500}}, 0, nil, 3, own[:2], StopClass, 500, failed},
 		{"503, Retry-After 86400", with(503, "Retry-After", "86400"), 0, nil, 1, nil, StopWait, 503, over},
 		{"429, Retry-After 86400", with(429, "Retry-After", "86400"), 0, nil, 1, nil, StopNever, 429, errcodes.ClassQuotaExhausted},
@@ -91,6 +96,11 @@ func matrix() []matrixRow {
 			func(tr *Transport, _ *http.Request) {
 				tr.Classifier = &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}}
 			}, 1, nil, StopUnchanged, 504, timeout},
+		{"the same within a loop", []answer{{status: 504, body: `{"error":{"message":"m","type":"timeout_error"}}`}}, 0,
+			func(tr *Transport, r *http.Request) {
+				tr.Classifier = &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}}
+				r.Header.Set("X-Stainless-Retry-Count", "1")
+			}, 1, nil, StopNested, 504, timeout},
 		{"408", []answer{{status: 408}}, 0, nil, 4, own, StopAttempts, 408, timeout},
 		{"409", []answer{{status: 409}}, 0, nil, 1, nil, StopNever, 409, errcodes.ClassConflict},
 		{"425", []answer{{status: 425}}, 0, nil, 4, own, StopAttempts, 425, errcodes.ClassConflict},
@@ -109,6 +119,11 @@ func matrix() []matrixRow {
 		{"a deadline of 1 s, Retry-After 30", with(429, "Retry-After", "30"), s1, nil, 1, nil, StopDeadline, 429, rate},
 		{"a deadline of 1 s, own backoff", []answer{{status: 503}}, s1, nil, 1, nil, StopDeadline, 503, over},
 		{"X-Should-Retry: false, 500", with(500, "X-Should-Retry", "false"), 0, nil, 1, nil, StopVeto, 500, failed},
+		{"X-Should-Retry: false, 500 of Runbase, which may have done it", with(500, "X-Should-Retry", "false"), 0, ofRunbase, 1, nil, StopUnsafe, 500, failed},
+		{"the same with a key", with(500, "X-Should-Retry", "false"), 0, func(tr *Transport, r *http.Request) {
+			ofRunbase(tr, r)
+			withKey(tr, r)
+		}, 1, nil, StopVeto, 500, failed},
 		{"X-Should-Retry: true, 400", with(400, "X-Should-Retry", "true"), 0, nil, 4, own, StopAttempts, 400, errcodes.ClassInvalidRequest},
 		{"X-Should-Retry: true, quota", []answer{{status: 429, header: map[string]string{"X-Should-Retry": "true"}, body: `{"error":{"code":"insufficient_quota"}}`}}, 0, nil, 1, nil, StopNever, 429, errcodes.ClassQuotaExhausted},
 		{"302", []answer{{status: 302}}, 0, nil, 1, nil, StopNone, 302, errcodes.ClassUnknown},

@@ -73,6 +73,28 @@ func TestBufferBody(t *testing.T) {
 	}
 }
 
+// A body that its context cut short was not sent, and one of just the limit is kept.
+func TestBufferBodyAtItsBounds(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errBroken)
+	req := post(t, ctx, "")
+	req.Body, req.GetBody, req.ContentLength = io.NopCloser(iotest.ErrReader(errBroken)), nil, -1
+	_, err := (&Transport{Base: &fakeServer{}, BufferBody: 10}).RoundTrip(req)
+	e, ok := errors.AsType[*Error](err)
+	require.True(t, ok)
+	require.Equal(t, StopCanceled, e.Stop)
+	require.Equal(t, errcodes.ClassCanceled, e.Decision.Class)
+	require.Equal(t, NotSent, e.Decision.Safety)
+
+	s := &fakeServer{script: []answer{{status: 503}, {status: 200}}}
+	req = post(t, t.Context(), "")
+	req.Body, req.GetBody, req.ContentLength = io.NopCloser(strings.NewReader("{}")), nil, 2
+	resp, err := (&Transport{Base: s, BufferBody: 2, NewBackOff: atOnce}).RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, []string{"{}", "{}"}, s.bodies)
+}
+
 func TestBufferBodyOfAnEmptyBody(t *testing.T) {
 	base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		require.Equal(t, http.NoBody, r.Body)

@@ -161,6 +161,15 @@ func TestSeedsWithoutRegistry(t *testing.T) {
 	}
 }
 
+// A refusal to be asked again leaves a failure that may have been executed what its row makes of it, for one attempt.
+func TestVetoOfWhatMayHaveBeenExecuted(t *testing.T) {
+	d := (&Classifier{Registries: []*errcodes.Registry{errcodes.Runbase()}}).Body(500, http.Header{"X-Should-Retry": {"false"}}, nil)
+	require.True(t, d.Vetoed)
+	require.Equal(t, MaybeExecuted, d.Safety)
+	require.Equal(t, errcodes.RetryOnce, d.Retry)
+	require.Equal(t, 1, d.MaxAttempts)
+}
+
 // Without a code nobody knows which of several providers answered: the decision is never less careful than with one of their registries alone.
 func TestSeveralRegistriesAreAsCarefulAsEach(t *testing.T) {
 	all := []*errcodes.Registry{errcodes.RunInfra(), errcodes.Runbase(), errcodes.OpenAI(), errcodes.Anthropic(), errcodes.Google(), errcodes.Problem()}

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -283,6 +284,53 @@ func noSuchHost(context.Context, string, string) (net.Conn, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "no-such-host.invalid", IsNotFound: true}}
 }
 
+// Kinds of errors that no server of a test brings about.
+func TestKindsOfErrors(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want netKind
+	}{
+		{&net.DNSError{IsNotFound: true}, netNoHost},
+		{&net.DNSError{IsNotFound: true, IsTemporary: true}, netDNS},
+		{&net.DNSError{IsTimeout: true}, netDNS},
+		{&net.OpError{Op: "dial", Err: io.EOF}, netDial},
+		{&net.OpError{Op: "proxyconnect", Err: io.EOF}, netDial},
+		{&net.OpError{Op: "socks connect", Err: io.EOF}, netDial},
+		{&net.OpError{Op: "read", Err: io.EOF}, netEOF},
+		{&net.OpError{Op: "proxyconnect", Err: syscall.ECONNREFUSED}, netRefused},
+		{&net.OpError{Op: "dial", Err: syscall.EPERM}, netForbid},
+		{&net.OpError{Op: "write", Err: net.ErrClosed}, netReset},
+		{net.ErrClosed, netReset},
+		{syscall.EPIPE, netReset},
+		{syscall.ECONNABORTED, netReset},
+	} {
+		require.Equal(t, tt.want, kindOf(tt.err), "%v", tt.err)
+	}
+}
+
+// An answer to CONNECT is one of the proxy: some of them change by themselves. It counts of an http.Transport, and for https, alone.
+func TestKindsOfProxyAnswers(t *testing.T) {
+	for status := 300; status < 600; status++ {
+		text := http.StatusText(status)
+		if text == "" {
+			continue
+		}
+		want := netProxyNo
+		if status == 408 || status == 429 || status >= 500 {
+			want = netProxyOut
+		}
+		answered := errors.New(text) //nolint:err113 // as net/http makes it
+		secure, open := httptest.NewRequest(http.MethodGet, "https://api.test/", http.NoBody), httptest.NewRequest(http.MethodGet, "http://api.test/", http.NoBody)
+		got, ok := proxyKind(&http.Transport{}, secure, answered)
+		require.True(t, ok, text)
+		require.Equal(t, want, got, text)
+		_, ok = proxyKind(&http.Transport{}, open, answered)
+		require.False(t, ok, text)
+		_, ok = proxyKind(&fakeServer{}, secure, answered)
+		require.False(t, ok, text)
+	}
+}
+
 func TestErrorCodes(t *testing.T) {
 	alert := &net.OpError{Op: "remote error", Err: tls.AlertError(40)}
 	require.Equal(t, netTLS.rule, (*Classifier)(nil).Err(alert).Rule)
@@ -307,6 +355,38 @@ func TestErrorCodes(t *testing.T) {
 	}
 	require.Equal(t, "none", Source(99).String())
 	require.Equal(t, "rejected", Safety(99).String())
+}
+
+// When to come back is said wherever it was the client that stopped, and is no wait once it has passed.
+func TestErrorRetryAt(t *testing.T) {
+	at := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+	for stop := range Stop(len(stopTexts)) {
+		e := &Error{Stop: stop, RetryAt: at}
+		switch stop {
+		case StopWait, StopDeadline, StopBudget, StopGate:
+			require.ErrorContains(t, e, "; try again at 2026-11-21T08:00:00Z")
+		default:
+			require.NotContains(t, e.Error(), "try again", stop)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		e := &Error{RetryAt: time.Now().Add(time.Minute)}
+		for _, want := range []time.Duration{time.Minute, 0, 0} {
+			_, wait := e.Upstream()
+			require.Equal(t, want, wait)
+			<-time.After(time.Minute)
+		}
+	})
+}
+
+// The history that a caller gets is the caller's.
+func TestAttemptsOfIsACopy(t *testing.T) {
+	resp, err := (&Transport{Base: &fakeServer{script: []answer{{status: 400}}}}).RoundTrip(get(t, t.Context()))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	AttemptsOf(resp)[0].Status = 0
+	require.Equal(t, 400, AttemptsOf(resp)[0].Status)
+	require.Equal(t, 400, ErrorOf(resp).Attempts[0].Status)
 }
 
 // Many calls at once through one Transport.

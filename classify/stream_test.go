@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -317,6 +318,20 @@ func TestStreamErrorsAfterARetry(t *testing.T) {
 		require.Equal(t, s.open, s.closed)
 		require.Len(t, s.times, 2, "nothing is sent again")
 	})
+}
+
+// Work that had begun may have been done, whatever its connection says of it in the end; and what a Transport further down said stays said.
+func TestStreamErrorsOfTheConnectionKeepWhatIsKnown(t *testing.T) {
+	for _, broke := range []error{h2StreamError{Code: h2RefusedStream}, &net.OpError{Op: "dial", Err: errBroken}, io.ErrUnexpectedEOF, errBroken} {
+		_, err := io.ReadAll(eventStream(t, io.MultiReader(strings.NewReader(chunk), iotest.ErrReader(broke))).Body)
+		e, ok := errors.AsType[*Error](err)
+		require.True(t, ok)
+		require.Equal(t, MaybeExecuted, e.Decision.Safety, "%v", broke)
+		require.ErrorIs(t, err, broke)
+	}
+	below := &Error{Decision: Decision{Class: errcodes.ClassOverloaded}, Stop: StopBegun}
+	_, err := io.ReadAll(eventStream(t, io.MultiReader(strings.NewReader(chunk), iotest.ErrReader(below))).Body)
+	require.Same(t, below, err)
 }
 
 // A wait that an event states is counted from the event, and one that nothing states leaves RetryAt alone.

@@ -152,6 +152,10 @@ func TestTransportDecides(t *testing.T) {
 		{"plain 500 twice", []answer{{status: 500}}, false, false, 0, 2, []time.Duration{time.Second}, StopClass, 500},
 		{"500, 429, 500 ends at the second 500", []answer{{status: 500}, {status: 429}, {status: 500}}, false, false, 0, 3,
 			[]time.Duration{time.Second, 2 * time.Second}, StopClass, 500},
+		{"502, 500: of one class, but worth more attempts", []answer{{status: 502}, {status: 500}, {status: 200}}, false, false, 0, 3,
+			[]time.Duration{time.Second, 2 * time.Second}, StopNone, 200},
+		{"500, no answer: as many attempts, but of another class", []answer{{status: 500}, {err: errors.New("what")}, {status: 200}}, true, false, 0, 3,
+			[]time.Duration{time.Second, 2 * time.Second}, StopNone, 200},
 		{"400 once", []answer{{status: 400}}, false, false, 0, 1, nil, StopNever, 400},
 		{"quota is not rate", []answer{{status: 429, header: after("1"), body: quota}}, false, false, 0, 1, nil, StopNever, 429},
 		{"a day is too long", []answer{{status: 503, header: after("86400")}}, true, false, 0, 1, nil, StopWait, 503},
@@ -257,6 +261,77 @@ func TestTransportKeepsTheProvidersErrorBesideTheDeadline(t *testing.T) {
 	})
 }
 
+// A base may answer from a header of its own, to many: what is said to this caller does not stand in it.
+func TestTransportLeavesTheBasesHeaderAlone(t *testing.T) {
+	own := http.Header{"Content-Type": {"text/plain"}}
+	base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 400, Header: own, Body: http.NoBody, Request: r}, nil
+	})
+	resp, err := (&Transport{Base: base}).RoundTrip(get(t, t.Context()))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, "false", resp.Header.Get("X-Should-Retry"))
+	require.Equal(t, http.Header{"Content-Type": {"text/plain"}}, own)
+}
+
+// Clients that were refused at once do not come back at once: each adds to the wait by chance, but not so much that its own deadline passes.
+func TestWaitsAreSpread(t *testing.T) {
+	const wait = 10 * time.Second
+	script := []answer{{status: 503, header: map[string]string{"Retry-After": "10"}}, {status: 200}}
+	for _, tt := range []struct {
+		name     string
+		deadline time.Duration
+		most     time.Duration
+	}{
+		{"no deadline", 0, wait / 10},
+		{"a deadline close behind", wait + 100*time.Millisecond, 50 * time.Millisecond},
+	} {
+		for name, call := range map[string]func(context.Context, *fakeServer) error{
+			"Transport": func(ctx context.Context, s *fakeServer) error {
+				resp, err := (&Transport{Base: s}).RoundTrip(get(t, ctx))
+				if err != nil {
+					return err
+				}
+				return resp.Body.Close()
+			},
+			"Do": func(ctx context.Context, s *fakeServer) error {
+				_, err := Do(ctx, &Policy{Signal: sdkSignal}, func(ctx context.Context) (int, error) {
+					resp, err := s.RoundTrip(get(t, ctx))
+					if err != nil || resp.StatusCode == http.StatusOK {
+						return 0, err
+					}
+					return 0, errors.Join(resp.Body.Close(), &sdkError{status: resp.StatusCode, header: resp.Header})
+				})
+				return err
+			},
+		} {
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					seen := make(map[time.Duration]bool)
+					const calls = 20
+					for range calls {
+						ctx, cancel := t.Context(), context.CancelFunc(func() {})
+						if tt.deadline > 0 {
+							ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+						}
+						s := &fakeServer{script: script}
+						require.NoError(t, call(ctx, s))
+						cancel()
+						waits := s.waits()
+						require.Len(t, waits, 1)
+						require.GreaterOrEqual(t, waits[0], wait)
+						require.LessOrEqual(t, waits[0], wait+tt.most)
+						seen[waits[0]] = true
+					}
+					if tt.deadline == 0 {
+						require.Greater(t, len(seen), calls/2)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestTransportCancelWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"Retry-After": "30"}, body: `{"error":{"message":"busy"}}`}}}
@@ -276,6 +351,71 @@ func TestTransportCancelWhileWaiting(t *testing.T) {
 		require.ErrorContains(t, err, "busy")
 		require.Len(t, s.times, 1)
 		require.Equal(t, s.open, s.closed)
+	})
+}
+
+// A request has a second way to be cancelled, which an http.Client with a Timeout still uses.
+func TestTransportRequestCancelWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"Retry-After": "30"}}}}
+		gone := make(chan struct{})
+		time.AfterFunc(3*time.Second, func() { close(gone) })
+		req := post(t, t.Context(), "{}")
+		req.Cancel = gone //nolint:staticcheck // it is what is tested
+		start := time.Now()
+		_, err := (&Transport{Base: s}).RoundTrip(req)
+		require.Equal(t, 3*time.Second, time.Since(start))
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, errcodes.ClassOverloaded)
+		require.Equal(t, s.open, s.closed)
+	})
+}
+
+// pastContext has a deadline of which it does not know itself, like that of an http.Client.
+type pastContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	deadline time.Time
+}
+
+func (c pastContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// A call that was cancelled at its deadline is out of time, whoever was first to end it.
+func TestTransportDeadlineOfSomebodyElse(t *testing.T) {
+	for after, late := range map[time.Duration]bool{time.Second: false, 5 * time.Second: true, 6 * time.Second: true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(after, cancel)
+			base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+			_, err := (&Transport{Base: base}).RoundTrip(get(t, pastContext{ctx, time.Now().Add(5 * time.Second)}))
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, late, errors.Is(err, context.DeadlineExceeded))
+		})
+	}
+}
+
+// What a Transport further down concluded at a later attempt ends the call, with the attempts that this one made before.
+func TestTransportOverOneThatConcludesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusing := &script{admit: func(Admission) (Pass, error) { return Pass{}, errBroken }}
+		inner, n := &Transport{Base: &fakeServer{}, Gate: refusing}, 0
+		base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			if n++; n == 1 {
+				return nil, io.EOF
+			}
+			return inner.RoundTrip(r)
+		})
+		_, err := (&Transport{Base: base}).RoundTrip(get(t, t.Context()))
+		e, ok := err.(*Error)
+		require.True(t, ok)
+		require.Equal(t, 2, n)
+		require.Len(t, e.Attempts, 2)
+		require.ErrorIs(t, e.Attempts[0].Err, io.EOF)
+		require.Equal(t, StopNested, e.Stop)
+		require.ErrorIs(t, err, errBroken)
 	})
 }
 
@@ -315,6 +455,65 @@ func TestTransportMutatesTheRequest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A hook may make another request: it is the one that is sent, as an attempt of this call, and its body is the one that has to be had again.
+func TestTransportSendsTheRequestOfTheHook(t *testing.T) {
+	changed := answer{status: 504, body: `{"error":{"message":"The request took too long.","type":"timeout_error"}}`}
+	for _, tt := range []struct {
+		name    string
+		getBody bool
+		sent    []string
+		stop    Stop
+	}{
+		{"with a body that can be had again", true, []string{"{}", "other", "other"}, StopNone},
+		{"with one that cannot", false, []string{"{}", "other"}, StopBody},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{changed, {status: 503}, {status: 200}}}
+				g := &script{}
+				tr := &Transport{
+					Base: s, Gate: g, Classifier: &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}},
+					MutateRequest: func(r *http.Request, _ Decision) (*http.Request, error) {
+						other, err := http.NewRequestWithContext(context.Background(), r.Method, r.URL.String(), strings.NewReader("other"))
+						if err == nil && !tt.getBody {
+							other.GetBody = nil
+						}
+						return other, err
+					},
+				}
+				resp, err := tr.RoundTrip(post(t, t.Context(), "{}"))
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, tt.sent, s.bodies)
+				for i, n := range s.counts {
+					require.Equal(t, i, n)
+					require.Equal(t, i, ResendCount(g.reports[i].Request.Context()), "the gate is told of the request that was sent")
+				}
+				if tt.stop != StopNone {
+					require.Equal(t, tt.stop, ErrorOf(resp).Stop)
+				}
+			})
+		})
+	}
+}
+
+// A body that is encoded is not read, and a length that stands in the header is that of the body.
+func TestLowerMaxTokensHeaders(t *testing.T) {
+	req := post(t, t.Context(), `{"messages":[]}`)
+	req.Header.Set("Content-Encoding", "gzip")
+	got, err := LowerMaxTokens(16)(req, Decision{})
+	require.NoError(t, err)
+	require.Nil(t, got)
+
+	req = post(t, t.Context(), `{"messages":[]}`)
+	req.Header.Set("Content-Length", "15")
+	got, err = LowerMaxTokens(16)(req, Decision{})
+	require.NoError(t, err)
+	b, err := io.ReadAll(got.Body)
+	require.NoError(t, err)
+	require.Equal(t, strconv.Itoa(len(b)), got.Header.Get("Content-Length"))
 }
 
 func TestLowerMaxTokens(t *testing.T) {
@@ -661,6 +860,91 @@ func TestTransportChangesNothingThatMayHaveBegun(t *testing.T) {
 	require.Len(t, s.times, 1)
 }
 
+// A loop around a Transport that says so makes it leave the retries to that loop from the second attempt on, and not before.
+func TestTransportInsideALoop(t *testing.T) {
+	for count, want := range map[string]int{"0": 4, "-1": 4, "x": 4, "1": 1, "2": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeServer{script: []answer{{status: 503}}}
+			req := get(t, t.Context())
+			req.Header.Set("X-Stainless-Retry-Count", count)
+			resp, err := (&Transport{Base: s}).RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Len(t, s.times, want, count)
+		})
+	}
+	// Another Transport says so by the context alone.
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503}}}
+		inner := &Transport{Base: s}
+		hides := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			resp, err := inner.RoundTrip(r)
+			if err != nil {
+				return nil, err
+			}
+			return &http.Response{StatusCode: resp.StatusCode, Header: http.Header{}, Body: resp.Body}, nil
+		})
+		resp, err := (&Transport{Base: hides}).RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Len(t, s.times, 4+3)
+	})
+}
+
+// Whatever ends a call whose next attempt was made ready, the body of that attempt is closed.
+func TestTransportClosesTheBodiesItMakes(t *testing.T) {
+	changing := func(hook func(*http.Request) (*http.Request, error)) func(*Transport, context.CancelFunc) {
+		return func(tr *Transport, _ context.CancelFunc) {
+			tr.Classifier = &Classifier{Registries: []*errcodes.Registry{errcodes.RunInfra()}}
+			tr.MutateRequest = func(r *http.Request, _ Decision) (*http.Request, error) { return hook(r) }
+		}
+	}
+	for name, spoil := range map[string]func(*Transport, context.CancelFunc){
+		"canceled in the wait": func(_ *Transport, cancel context.CancelFunc) { time.AfterFunc(500*time.Millisecond, cancel) },
+		"refused by the gate": func(tr *Transport, _ context.CancelFunc) {
+			tr.Gate = &script{admit: func(a Admission) (Pass, error) {
+				if a.FirstFailed.IsZero() {
+					return Pass{}, nil
+				}
+				return Pass{}, errBroken
+			}}
+		},
+		"an observer panics": func(tr *Transport, _ context.CancelFunc) {
+			tr.Observer = observerFunc(func(*AttemptEvent) { panic("hook") })
+		},
+		"the hook fails":  changing(func(*http.Request) (*http.Request, error) { return nil, errBroken }),
+		"nothing changed": changing(func(*http.Request) (*http.Request, error) { return nil, nil }), //nolint:nilnil // documented
+		"the hook makes another request": changing(func(r *http.Request) (*http.Request, error) {
+			return http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), strings.NewReader("other"))
+		}),
+		"the hook reads the body": changing(func(r *http.Request) (*http.Request, error) { return LowerMaxTokens(1)(r, Decision{}) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{status: 504, body: `{"error":{"message":"m","type":"timeout_error"}}`}, {status: 200}}}
+				tr := &Transport{Base: s}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				spoil(tr, cancel)
+				req := post(t, ctx, `{"messages":[]}`)
+				var made []*spyBody
+				req.GetBody = func() (io.ReadCloser, error) {
+					made = append(made, &spyBody{Reader: strings.NewReader(`{"messages":[]}`)})
+					return made[len(made)-1], nil
+				}
+				func() {
+					defer func() { _ = recover() }()
+					if resp, err := tr.RoundTrip(req); err == nil {
+						resp.Body.Close()
+					}
+				}()
+				require.Len(t, made, 1)
+				require.Positive(t, made[0].closed)
+			})
+		})
+	}
+}
+
 func TestTransportBackOffPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{script: []answer{{status: 503}}}
@@ -676,6 +960,33 @@ func TestTransportBackOffPolicy(t *testing.T) {
 			resp.Body.Close()
 		}
 	})
+}
+
+// What a policy of backoff returns is held to what a wait may be.
+func TestTransportBackOffPolicyBounds(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		policy backoff.BackOff
+		want   time.Duration
+	}{
+		{"longer than MaxWait", backoff.NewConstantBackOff(10 * time.Second), 3 * time.Second},
+		{"negative", backoff.NewConstantBackOff(-5 * time.Second), 0},
+		{"nil", nil, time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{script: []answer{{status: 503}, {status: 200}}}
+				r := &recorder{}
+				tr := &Transport{Base: s, MaxWait: 3 * time.Second, Observer: r, NewBackOff: func() backoff.BackOff { return tt.policy }}
+				require.Equal(t, 2, spend(t, tr, s, 1))
+				require.Len(t, r.done, 1)
+				for _, waited := range []time.Duration{s.waits()[0], r.attempts[1].Attempt.Waited, r.done[0].Waited} {
+					require.GreaterOrEqual(t, waited, tt.want)
+					require.LessOrEqual(t, waited, tt.want+tt.want/10)
+				}
+			})
+		})
+	}
 }
 
 type recorder struct {

@@ -188,6 +188,44 @@ func TestTransportUnderLibraries(t *testing.T) {
 	}
 }
 
+// The answers between the attempts are read to their end and closed, whatever library is on top: all of a call goes over one connection, and it is idle
+// behind it.
+func TestTransportUnderLibrariesKeepsTheConnection(t *testing.T) {
+	// longer than what is read to judge it
+	long := `{"error":{"message":"busy","detail":"` + strings.Repeat("x", 100<<10) + `"}}`
+	for _, lib := range libraries() {
+		for name, body := range map[string]string{"short": `{"error":{"message":"busy"}}`, "long": long} {
+			t.Run(lib.name+"/"+name, func(t *testing.T) {
+				var n, conns atomic.Int32
+				srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					io.Copy(io.Discard, req.Body)
+					w.Header().Set("Content-Type", "application/json")
+					if n.Add(1) < 4 {
+						w.Header().Set("Retry-After-Ms", "1")
+						w.WriteHeader(http.StatusServiceUnavailable)
+						http.NewResponseController(w).Flush() // the body comes in a packet of its own
+						io.WriteString(w, body)
+						return
+					}
+					io.WriteString(w, `{"id":"x","choices":[],"content":[]}`)
+				}))
+				srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+					if state == http.StateNew {
+						conns.Add(1)
+					}
+				}
+				srv.Start()
+				defer srv.Close()
+				base := &http.Transport{MaxConnsPerHost: 4}
+				defer base.CloseIdleConnections()
+				require.NoError(t, lib.call(t.Context(), srv.URL, &http.Client{Transport: &classify.Transport{Base: base}}))
+				require.Equal(t, int32(4), n.Load())
+				require.Equal(t, int32(1), conns.Load(), "connections")
+			})
+		}
+	}
+}
+
 // Without a response nothing can tell a library to stop: each of its tries is one attempt. With its retries set to 0 there is one.
 func TestTransportUnderLibrariesWithoutAnAnswer(t *testing.T) {
 	for _, lib := range libraries() {
