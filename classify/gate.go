@@ -157,9 +157,12 @@ type Pacer struct {
 	gate pacing.Gate
 }
 
+// active reports whether the Pacer holds anything back, or may: it does not before the first failure that asks for it.
+func (p *Pacer) active() bool { return p != nil && p.gate.Active() }
+
 // Admit implements [Gate].
 func (p *Pacer) Admit(ctx context.Context, a Admission) (Pass, error) {
-	if p == nil || !p.gate.Active() {
+	if !p.active() {
 		return Pass{}, nil
 	}
 	ticket, err := p.gate.Wait(ctx, p.scope(a.Request), a.FirstFailed)
@@ -174,7 +177,7 @@ func (p *Pacer) Admit(ctx context.Context, a Admission) (Pass, error) {
 
 // Report implements [Gate].
 func (p *Pacer) Report(ctx context.Context, r GateReport) Pace {
-	if p == nil || r.Failure == nil && !p.gate.Active() {
+	if p == nil || r.Failure == nil && !p.active() {
 		return Unpaced
 	}
 	p.once.Do(func() {

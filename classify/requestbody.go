@@ -108,7 +108,13 @@ type prefixedBody struct {
 	io.Closer
 }
 
-func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+func hasBody(req *http.Request) bool { return req.Body != nil && !sameType(http.NoBody, req.Body) }
+
+// sameType reports whether v is of the type T, which may have no name here. To compare http.NoBody itself takes a call.
+func sameType[T any](_ T, v any) bool {
+	_, ok := v.(T)
+	return ok
+}
 
 func closeBody(req *http.Request) {
 	if req != nil && req.Body != nil {
@@ -118,6 +124,11 @@ func closeBody(req *http.Request) {
 
 // memoryBody is the type of the bodies that [http.NewRequest] makes of what is in memory.
 var memoryBody = reflect.TypeOf(io.NopCloser(new(bytes.Reader)))
+
+// mayBeForeign is what every call asks before it asks foreign. The body of a request that has a GetBody is taken for one of [http.NewRequest] if it looks like one.
+func mayBeForeign(req *http.Request) bool {
+	return hasBody(req) && (reflect.TypeOf(req.Body) != memoryBody || req.GetBody == nil)
+}
 
 // foreign reports whether the reading of a request's body may fail with an error that looks like one of the connection. net/http returns it as it
 // is. What [http.NewRequest] makes of memory does not fail, and a file not like that.

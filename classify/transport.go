@@ -164,7 +164,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	var pass Pass
-	if t.Gate != nil {
+	if t.gated() {
 		var err error
 		if pass, err = t.admit(req); err != nil {
 			return t.refused(req, err)
@@ -179,8 +179,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case pass.Ticket != nil:
 		resp, err = t.sendWith(req.Context(), req, pass)
-	case t.AttemptTimeout > 0 || resends(req),
-		hasBody(req) && (reflect.TypeOf(req.Body) != memoryBody || req.GetBody == nil) && foreign(req.Body):
+	case t.AttemptTimeout > 0 || resends(req) || mayBeForeign(req) && foreign(req.Body):
 		resp, err = t.send(req)
 	default:
 		resp, err = t.base().RoundTrip(req) // what send does then, without its frame
@@ -190,15 +189,22 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.ownKey = ownKey
 		return c.run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
-	if t.Gate != nil || t.Budget != nil {
-		t.tell(req, resp, pass)
-	} else if t.own.Load() != nil {
-		deposit(req.Context(), nil, &t.own)
+	if t.Gate != nil || t.Budget != nil || t.own.Load() != nil {
+		t.account(req, resp, pass)
 	}
 	if t.StreamErrors {
 		t.watch(req.Context(), resp, nil)
 	}
 	return resp, nil
+}
+
+// gated reports whether there is a gate that may have something to say. A Pacer that holds nothing back has not, and is not called.
+func (t *Transport) gated() bool {
+	if t.Gate == nil {
+		return false
+	}
+	p, ok := t.Gate.(*Pacer)
+	return !ok || p.active()
 }
 
 // admit asks the gate for the first attempt. If the gate panics the request's body is closed, as it is however else RoundTrip ends.
@@ -214,20 +220,26 @@ func (t *Transport) admit(req *http.Request) (Pass, error) {
 	return pass, err
 }
 
-// tell tells the gate and the budget of a call that succeeded at once. If one of them panics nobody gets the response.
-func (t *Transport) tell(req *http.Request, resp *http.Response, pass Pass) {
+// account tells the gate and the budget of a call that succeeded at once.
+func (t *Transport) account(req *http.Request, resp *http.Response, pass Pass) {
+	bucket, ours := t.Budget.(*TokenBucket)
+	if bucket == nil {
+		bucket, _ = t.own.Load().(*TokenBucket)
+	}
+	if (ours || t.Budget == nil) && !t.gated() {
+		bucket.Deposit(req.Context(), BudgetDeposit{}) // which calls nobody who could panic
+		return
+	}
 	returned := false
 	defer func() {
 		if !returned && resp.Body != nil {
-			resp.Body.Close()
+			resp.Body.Close() // nobody gets the response
 		}
 	}()
 	if t.Gate != nil {
 		t.Gate.Report(req.Context(), GateReport{Request: req, Ticket: pass.Ticket})
 	}
-	if t.Budget != nil || t.own.Load() != nil {
-		deposit(req.Context(), t.Budget, &t.own)
-	}
+	deposit(req.Context(), t.Budget, &t.own)
 	returned = true
 }
 
