@@ -2,7 +2,6 @@ package classify
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -13,7 +12,8 @@ import (
 
 // timed makes one attempt that may take no longer than limit, to the end of the response's body.
 func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(req.Context())
+	attempt := &attemptContext{Context: req.Context(), end: time.Now().Add(limit)}
+	ctx, cancel := context.WithCancelCause(attempt)
 	late := &attemptTimeoutError{limit: limit}
 	timer := time.AfterFunc(limit, func() { cancel(late) })
 	var asked, connected atomic.Bool
@@ -26,7 +26,7 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 	}
 	switch {
 	case err != nil || resp == nil:
-		inTime := timer.Stop()
+		inTime := timer.Stop() && time.Now().Before(attempt.end) // a dialler may see the end first
 		cancel(nil)
 		if !inTime && req.Context().Err() == nil {
 			ended := &attemptTimeoutError{limit: limit, connecting: asked.Load() && !connected.Load()}
@@ -40,16 +40,38 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 		return resp, nil
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		// The body is the connection, and has more methods than a body.
-		timer.Stop()
+		attempt.lift(timer)
 		return resp, nil
 	case isOfEvents(resp.Header):
-		timer.Stop() // it lasts as long as the answer does
+		attempt.lift(timer) // it lasts as long as the answer does
 	}
 	resp.Body = &timedBody{
 		rc: resp.Body, timer: timer, parent: req.Context(), ctx: ctx, cancel: cancel, late: late,
 		classifier: t.Classifier, n: ResendCount(req.Context()) + 1, status: resp.StatusCode, id: requestID(resp.Header),
 	}
 	return resp, nil
+}
+
+// attemptContext shows the end of the attempt to whoever asks for a deadline, such as a Transport further down: it must not begin a wait that cannot end.
+// That it has come says the context made of it.
+type attemptContext struct {
+	context.Context
+
+	end    time.Time
+	lifted atomic.Bool
+}
+
+func (c *attemptContext) Deadline() (time.Time, bool) {
+	deadline, ok := c.Context.Deadline()
+	if !c.lifted.Load() && (!ok || c.end.Before(deadline)) {
+		return c.end, true
+	}
+	return deadline, ok
+}
+
+func (c *attemptContext) lift(timer *time.Timer) {
+	timer.Stop()
+	c.lifted.Store(true)
 }
 
 // isOfEvents reports whether the media type is that of a stream of events, whatever its encoding, its parameters and the status.
@@ -97,7 +119,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case errors.Is(err, io.EOF):
+	case isEOF(err):
 		b.timer.Stop()
 		b.cancel(nil)
 	case context.Cause(b.ctx) == b.late && b.parent.Err() == nil: //nolint:errorlint // this very error
@@ -107,6 +129,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// isEOF reports whether err is the end of a body, and not a connection's error that wraps it.
+func isEOF(err error) bool { return err == io.EOF } //nolint:errorlint // io.Reader: the very value
 
 func (b *timedBody) Close() error {
 	b.timer.Stop()

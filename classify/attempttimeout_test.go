@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -308,5 +309,79 @@ func TestAttemptTimeoutWhileConnecting(t *testing.T) {
 				require.True(t, e.Timeout())
 			})
 		})
+	}
+}
+
+// A Transport further down learns when the attempt ends, and begins no wait that cannot: the refusal comes back at once.
+func TestAttemptTimeoutAroundATransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"Retry-After": "30", "X-Request-Id": "req_1"}}}}
+		tr := &Transport{AttemptTimeout: 1500 * time.Millisecond, Base: &Transport{Base: s}}
+		start := time.Now()
+		resp, err := tr.RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Zero(t, time.Since(start))
+		require.Len(t, s.times, 1)
+		e := ErrorOf(resp)
+		require.NotNil(t, e)
+		require.Equal(t, StopDeadline, e.Stop)
+		require.Equal(t, "req_1", e.Decision.RequestID)
+	})
+}
+
+// What lasts longer than the attempt shows no deadline of it; what the caller set stays.
+func TestAttemptTimeoutShowsItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		near, cancelNear := context.WithTimeout(t.Context(), time.Second)
+		defer cancelNear()
+		for _, tt := range []struct {
+			name          string
+			ctx           context.Context
+			media         string
+			during, after time.Duration // 0: none
+		}{
+			{"an answer", t.Context(), "application/json", time.Minute, time.Minute},
+			{"a stream", t.Context(), "text/event-stream", time.Minute, 0},
+			{"a stream with a later deadline", far, "text/event-stream", time.Minute, time.Hour},
+			{"an earlier deadline", near, "application/json", time.Second, time.Second},
+		} {
+			start := time.Now()
+			shown := func(ctx context.Context) time.Duration {
+				if end, ok := ctx.Deadline(); ok {
+					return end.Sub(start)
+				}
+				return 0
+			}
+			var sent context.Context
+			resp, err := (&Transport{AttemptTimeout: time.Minute, Base: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				sent = r.Context()
+				require.Equal(t, tt.during, shown(sent), tt.name)
+				return &http.Response{
+					StatusCode: 200, Header: http.Header{"Content-Type": {tt.media}}, Body: io.NopCloser(strings.NewReader("x")), Request: r,
+				}, nil
+			})}).RoundTrip(get(t, tt.ctx))
+			require.NoError(t, err)
+			require.Equal(t, tt.after, shown(sent), tt.name)
+			require.NoError(t, resp.Body.Close())
+		}
+	})
+}
+
+// A connection's error that wraps io.EOF is not the end of a body.
+func TestAttemptTimeoutAndAnErrorThatWrapsEOF(t *testing.T) {
+	for _, tr := range []*Transport{{AttemptTimeout: time.Minute}, {StreamErrors: true}} {
+		broken := &net.OpError{Op: "read", Net: "tcp", Err: io.EOF}
+		tr.Base = roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			body := io.NopCloser(io.MultiReader(strings.NewReader(`data: {"choices":[{"index":0,"delta":{"content":"a"}}]}`+"\n\n"), iotest.ErrReader(broken)))
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: body, Request: r}, nil
+		})
+		resp, err := tr.RoundTrip(get(t, t.Context()))
+		require.NoError(t, err)
+		_, err = io.ReadAll(resp.Body)
+		require.ErrorIs(t, err, broken)
+		require.NoError(t, resp.Body.Close())
 	}
 }

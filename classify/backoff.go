@@ -62,10 +62,10 @@ func isPermanent(err error) bool {
 	return ok
 }
 
-// jitter returns an addition to wait of up to a tenth, at most a second. It is never negative: nobody
-// comes back earlier than told.
-func jitter(wait time.Duration) time.Duration {
-	limit := min(wait/10, maxJitter)
+// jitter returns an addition to wait of up to a tenth, at most a second and at most most: where there is less room those who wait spread over what there is. It is
+// never negative: nobody comes back earlier than told.
+func jitter(wait, most time.Duration) time.Duration {
+	limit := min(wait/10, maxJitter, most)
 	if limit <= 0 {
 		return 0
 	}

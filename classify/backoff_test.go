@@ -57,3 +57,24 @@ func TestLongestWaitsDoNotOverflow(t *testing.T) {
 	require.Equal(t, time.Duration(math.MaxInt64), plus(math.MaxInt64-1, 2))
 	require.Equal(t, time.Duration(3), plus(1, 2))
 }
+
+// Callers with little room before their deadline spread over what there is.
+func TestJitterBeforeADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := map[time.Duration]bool{}
+		for range 20 {
+			s := &fakeServer{script: []answer{{status: 503, header: map[string]string{"Retry-After": "10"}}, {status: 200}}}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+100*time.Millisecond)
+			start := time.Now()
+			resp, err := (&Transport{Base: s}).RoundTrip(get(t, ctx))
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			cancel()
+			waited := s.times[1].Sub(start)
+			require.GreaterOrEqual(t, waited, 10*time.Second)
+			require.LessOrEqual(t, waited, 10*time.Second+50*time.Millisecond)
+			seen[waited] = true
+		}
+		require.Greater(t, len(seen), 10)
+	})
+}

@@ -91,15 +91,16 @@ func (l *loop) next(a *Attempt, received time.Time, m means, pace Pace) verdict 
 		v.stop = StopWait
 		return v
 	}
-	v.jitter = min(jitter(v.wait), math.MaxInt64-v.wait)
+	room := math.MaxInt64 - v.wait
 	if deadline, ok := l.ctx.Deadline(); ok {
 		left := deadline.Sub(received)
 		if v.wait >= left {
 			v.stop = StopDeadline
 			return v
 		}
-		v.jitter = min(v.jitter, (left-v.wait)/2)
+		room = (left - v.wait) / 2
 	}
+	v.jitter = jitter(v.wait, room)
 	if pace == Unpaced {
 		if !l.budget.Withdraw(l.ctx, &BudgetWithdrawal{Request: l.request, Attempt: a, Wait: v.wait}) {
 			v.stop = StopBudget

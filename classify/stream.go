@@ -175,9 +175,9 @@ func (b *eventBody) finish(err error) {
 	}
 	switch {
 	case err == nil:
-	case b.ended, b.over != choiceSet{} && b.open == choiceSet{}, b.endless && errors.Is(err, io.EOF):
+	case b.ended, b.over != choiceSet{} && b.open == choiceSet{}, b.endless && isEOF(err):
 		b.err = err
-	case errors.Is(err, io.EOF):
+	case isEOF(err):
 		d := Decision{
 			Class: errcodes.ClassNetwork, Retry: errcodes.RetryBackoff, Safety: MaybeExecuted,
 			Status: b.resp.StatusCode, Rule: ruleStreamEnd, Advice: adviceStream,
