@@ -17,9 +17,10 @@ func (t *Transport) timed(req *http.Request, limit time.Duration) (*http.Respons
 	late := &attemptTimeoutError{limit: limit}
 	timer := time.AfterFunc(limit, func() { cancel(late) })
 	var asked, connected atomic.Bool
-	sent := outgoing(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	trace := &httptrace.ClientTrace{
 		GetConn: func(string) { asked.Store(true) }, GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})))
+	}
+	sent := outgoing(req.WithContext(httptrace.WithClientTrace(ctx, trace))) //nolint:contextcheck // made of the request's own
 	resp, err := t.base().RoundTrip(sent)
 	if resp != nil && resp.Request == sent {
 		resp.Request = req // whose context does not end with the body

@@ -355,16 +355,16 @@ func TestAttemptTimeoutShowsItsEnd(t *testing.T) {
 				}
 				return 0
 			}
-			var sent context.Context
+			var sent *http.Request
 			resp, err := (&Transport{AttemptTimeout: time.Minute, Base: roundTripFunc(func(r *http.Request) (*http.Response, error) {
-				sent = r.Context()
-				require.Equal(t, tt.during, shown(sent), tt.name)
+				sent = r
+				require.Equal(t, tt.during, shown(sent.Context()), tt.name)
 				return &http.Response{
 					StatusCode: 200, Header: http.Header{"Content-Type": {tt.media}}, Body: io.NopCloser(strings.NewReader("x")), Request: r,
 				}, nil
 			})}).RoundTrip(get(t, tt.ctx))
 			require.NoError(t, err)
-			require.Equal(t, tt.after, shown(sent), tt.name)
+			require.Equal(t, tt.after, shown(sent.Context()), tt.name)
 			require.NoError(t, resp.Body.Close())
 		}
 	})
