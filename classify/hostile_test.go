@@ -383,6 +383,7 @@ func TestTransportDoesNotWaitForTheBodyOfALostCause(t *testing.T) {
 		{"beyond the deadline", http.Header{"Retry-After": {"30"}}, drainTimeout, StopDeadline},
 		{"beyond the deadline, a date", http.Header{"Date": {"Sat, 21 Nov 2026 08:00:00 GMT"}, "Retry-After": {"Sat, 21 Nov 2026 08:00:30 GMT"}}, drainTimeout, StopDeadline},
 		{"beyond MaxWait", http.Header{"Retry-After-Ms": {"100000"}}, drainTimeout, StopWait},
+		{"beyond MaxWait, in another header", http.Header{"X-Retry-After": {"100"}}, drainTimeout, StopWait},
 		{"of no wait", nil, defaultBodyTimeout, StopAttempts},
 		{"of a wait that fits", http.Header{"Retry-After": {"1"}}, defaultBodyTimeout, StopAttempts},
 	} {

@@ -117,7 +117,7 @@ func (l *loop) refusal(a *Attempt, m means, pace Pace) Stop {
 	switch {
 	case l.ctx.Err() != nil:
 		return StopCanceled
-	case d.Vetoed && d.Safety == MaybeExecuted && !m.replayable:
+	case d.Vetoed && d.Safety == MaybeExecuted && !l.ambiguous && !m.replayable:
 		return StopUnsafe
 	case d.Vetoed && (d.Rule == ruleVeto || d.Retry != errcodes.RetryNever && d.Retry != errcodes.RetryChanged):
 		return StopVeto

@@ -120,6 +120,38 @@ func TestMutateDoesNotSendTheOldBodyAgain(t *testing.T) {
 	}
 }
 
+// A body of a type that cannot be compared is told from another one as well.
+func TestMutateOfABodyThatCannotBeCompared(t *testing.T) {
+	type several struct {
+		io.Reader
+		io.Closer
+
+		all []io.Closer
+	}
+	for _, anew := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeServer{script: []answer{mustChange, {status: 503}, {status: 200}}}
+			body := func() (io.ReadCloser, error) {
+				r := strings.NewReader("old")
+				return several{r, io.NopCloser(r), nil}, nil
+			}
+			req := post(t, t.Context(), "old")
+			req.GetBody = body
+			req.Body, _ = body()
+			resp, err := mutating(s, func(r *http.Request) (*http.Request, error) {
+				if anew {
+					r = r.WithContext(r.Context())
+				}
+				r.Header.Set("Prefer", "fast")
+				return r, nil
+			}).RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, []string{"old", "old", "old"}, s.bodies)
+		})
+	}
+}
+
 // With IdempotencyKeys no request goes out without a key that needs one, whatever a hook made of it.
 func TestMutateKeepsRequestsKeyed(t *testing.T) {
 	const name = "Idempotency-Key"

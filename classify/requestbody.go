@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
 	"os"
@@ -33,13 +34,13 @@ func buffered(req *http.Request, limit int64) (*http.Request, error) {
 	kept, err := readBody(req, bound)
 	if err == nil && declared > 0 && int64(len(kept)) != declared {
 		// As net/http has it. Otherwise a body that was read before would go out as an empty one.
+		req.Body.Close()
 		err = fmt.Errorf("its ContentLength is %d, and it has %d bytes", declared, len(kept))
 		if int64(len(kept)) > declared {
 			err = fmt.Errorf("its ContentLength is %d, and it has more bytes", declared)
 		}
 	}
 	if err != nil {
-		req.Body.Close()
 		return req, fmt.Errorf("reading the request body: %w", err)
 	}
 	out := req.WithContext(req.Context())
@@ -63,43 +64,60 @@ func buffered(req *http.Request, limit int64) (*http.Request, error) {
 	return out, err
 }
 
-// readBody reads at most bound bytes of the body of req, for as long as its caller waits for the answer. A body that cannot be interrupted is left to
-// a goroutine, which ends with the read it is in, at the latest when the body is closed.
+// readBody reads at most bound bytes of the body of req, for as long as its caller waits for the answer, and closes the body if that fails. A body
+// that cannot be interrupted is left to a goroutine, which ends with the read it is in, at the latest when the body is closed.
 func readBody(req *http.Request, bound int64) ([]byte, error) {
 	ctx, canceled := req.Context(), req.Cancel //nolint:staticcheck // http.Client.Timeout still sets it for RoundTrippers it does not know
 	if ctx.Err() != nil {
+		req.Body.Close()
 		return nil, ctxError(ctx)
 	}
 	body, room := io.LimitReader(req.Body, bound), max(min(req.ContentLength, maxDeclared), 0)
 	if ctx.Done() == nil && canceled == nil {
-		return readAll(body, room)
+		r := readAll(body, room)
+		return r.whole(req.Body)
 	}
-	type result struct {
-		read []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		read, err := readAll(body, room)
-		done <- result{read, err}
-	}()
+	done := make(chan readResult, 1)
+	go func() { done <- readAll(body, room) }()
 	select {
 	case r := <-done:
-		return r.read, r.err
+		return r.whole(req.Body)
 	case <-ctx.Done():
 	case <-canceled:
 	}
+	go req.Body.Close() // which may wait for the read: that of a server's request does
 	return nil, ctxError(ctx)
 }
 
+// readResult is what reading a body came to.
+type readResult struct {
+	read     []byte
+	err      error
+	panicked *panicked
+}
+
+// whole returns what was read. If that is not the whole body it closes it; and if the body panicked, so does this, where the caller can recover.
+func (r *readResult) whole(body io.Closer) ([]byte, error) {
+	if r.err != nil || r.panicked != nil {
+		body.Close()
+	}
+	r.panicked.again()
+	return r.read, r.err
+}
+
 // readAll reads r to its end, which is expected after size bytes, 0 for unknown.
-func readAll(r io.Reader, size int64) ([]byte, error) {
+func readAll(r io.Reader, size int64) (result readResult) {
+	defer func() {
+		if v := recover(); v != nil {
+			result.panicked = &panicked{v}
+		}
+	}()
 	var buf bytes.Buffer
 	if size > 0 {
 		buf.Grow(int(size) + bytes.MinRead) // room for the read that meets the end
 	}
 	_, err := buf.ReadFrom(r)
-	return buf.Bytes(), err
+	return readResult{read: buf.Bytes(), err: err}
 }
 
 // prefixedBody is a body of which the beginning was read ahead.
@@ -125,9 +143,10 @@ func closeBody(req *http.Request) {
 // memoryBody is the type of the bodies that [http.NewRequest] makes of what is in memory.
 var memoryBody = reflect.TypeOf(io.NopCloser(new(bytes.Reader)))
 
-// mayBeForeign is what every call asks before it asks foreign. The body of a request that has a GetBody is taken for one of [http.NewRequest] if it looks like one.
+// mayBeForeign is what every call asks before it asks foreign, which is dearer. A body is taken for one that [http.NewRequest] made of memory if it looks like
+// one in all that can be had for nothing.
 func mayBeForeign(req *http.Request) bool {
-	return hasBody(req) && (reflect.TypeOf(req.Body) != memoryBody || req.GetBody == nil)
+	return hasBody(req) && (reflect.TypeOf(req.Body) != memoryBody || req.GetBody == nil || req.ContentLength <= 0)
 }
 
 // foreign reports whether the reading of a request's body may fail with an error that looks like one of the connection. net/http returns it as it
@@ -190,22 +209,27 @@ func (b *markedBody) Close() error {
 	return b.rc.Close()
 }
 
-// ofBody reports whether err is that of the request's body. A Transport further down has judged such an error already.
+// ofBody reports whether err is that of the request's body: marked, or one of reading a file, which no connection has. A Transport further down has
+// judged such an error already.
 func ofBody(err error) bool {
-	own, ok := errors.AsType[*bodyError](err)
-	if !ok {
+	own, marked := errors.AsType[*bodyError](err)
+	file, ok := errors.AsType[*fs.PathError](err)
+	if !marked && (!ok || file.Op != "read") {
 		return false
 	}
 	if inner, ok := errors.AsType[*Error](err); ok {
-		if of, _ := errors.AsType[*bodyError](inner); of == own {
-			return false
+		of, within := errors.AsType[*bodyError](inner)
+		if marked {
+			return of != own
 		}
+		ofFile, withinFile := errors.AsType[*fs.PathError](inner)
+		return !within && (!withinFile || ofFile != file)
 	}
 	return true
 }
 
-// unsure reports whether a body of the type of memoryBody may fail all the same. Not every attempt asks: of one that has a GetBody it is known
-// only after a failure, which is taken for the worse then.
+// unsure reports whether a body of the type of memoryBody may fail all the same. A first attempt that mayBeForeign let pass does not ask before it fails, and
+// then what failed is taken for the worse.
 func unsure(body io.ReadCloser) bool {
 	if body == nil || reflect.TypeOf(body) != memoryBody {
 		return false

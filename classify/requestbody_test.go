@@ -1,17 +1,20 @@
 package classify
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -330,6 +333,7 @@ func TestBufferBodyEndsWithTheContext(t *testing.T) {
 				require.Equal(t, tt.class, e.Decision.Class)
 				require.Equal(t, NotSent, e.Decision.Safety)
 				require.ErrorIs(t, err, tt.is)
+				synctest.Wait() // for whoever closes it, which takes as long as the read where Close waits for that
 				require.EqualValues(t, 1, body.closed.Load())
 				require.Empty(t, s.times)
 				if tt.deaf {
@@ -453,14 +457,114 @@ func TestForeignBodyAndARefusedConnection(t *testing.T) {
 	require.NoError(t, l.Close())
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.Addr().String(), &spyBody{Reader: strings.NewReader("{}")})
+	for name, body := range map[string]func() io.ReadCloser{
+		"a type of the caller's": func() io.ReadCloser { return &spyBody{Reader: strings.NewReader("{}")} },
+		"several behind one": func() io.ReadCloser {
+			return io.NopCloser(io.MultiReader(strings.NewReader("{"), strings.NewReader("}")))
+		},
+		"a file behind NopCloser": func() io.ReadCloser { return io.NopCloser(os.Stdin) },
+		"a buffer":                func() io.ReadCloser { return io.NopCloser(bufio.NewReader(strings.NewReader("{}"))) },
+	} {
+		for _, limit := range []time.Duration{0, time.Minute} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.Addr().String(), body())
+			require.NoError(t, err)
+			_, err = (&Transport{Base: base, NewBackOff: atOnce, AttemptTimeout: limit}).RoundTrip(req)
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, StopBody, e.Stop, name)
+			require.Equal(t, NotSent, e.Decision.Safety, name)
+
+			req.Body = body()
+			req.GetBody = func() (io.ReadCloser, error) { return body(), nil }
+			_, err = (&Transport{Base: base, NewBackOff: atOnce, AttemptTimeout: limit}).RoundTrip(req)
+			require.ErrorAs(t, err, &e)
+			require.Len(t, e.Attempts, 4, name)
+			require.Equal(t, NotSent, e.Decision.Safety, name)
+		}
+	}
+	// What looks in all like a body of http.NewRequest, and is none, may have failed by itself: nobody looked.
+	unknown := func() (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(strings.NewReader("{}"))), nil }
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.Addr().String(), http.NoBody)
 	require.NoError(t, err)
-	req.GetBody = func() (io.ReadCloser, error) { return &spyBody{Reader: strings.NewReader("{}")}, nil }
+	req.Body, err = unknown()
+	require.NoError(t, err)
+	req.GetBody, req.ContentLength = unknown, 2
 	_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
 	var e *Error
 	require.ErrorAs(t, err, &e)
-	require.Len(t, e.Attempts, 4)
-	require.Equal(t, NotSent, e.Decision.Safety)
+	require.Equal(t, StopUnsafe, e.Stop)
+}
+
+// A file that cannot be read is a fault of the request's body, whatever took it along.
+func TestFileBodyThatFails(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer srv.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	closed := func() (io.ReadCloser, error) {
+		f, err := os.Open("requestbody.go")
+		if err == nil {
+			err = f.Close()
+		}
+		return f, err
+	}
+	body, err := closed()
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, srv.URL, body)
+	require.NoError(t, err)
+	req.GetBody = closed
+	_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Len(t, e.Attempts, 1)
+	require.Equal(t, localBody.rule, e.Decision.Rule)
+	require.ErrorIs(t, err, fs.ErrClosed)
+}
+
+// A body that panics does so where the caller can recover, whether or not the call can be cancelled, and is closed.
+func TestBufferBodyOfABodyThatPanics(t *testing.T) {
+	for _, cancelable := range []bool{false, true} {
+		ctx := context.Background()
+		if cancelable {
+			ctx = t.Context()
+		}
+		body := &spyBody{Reader: readerFunc(func([]byte) (int, error) { panic(http.ErrAbortHandler) })}
+		req := post(t, ctx, "")
+		req.Body, req.GetBody, req.ContentLength = body, nil, -1
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() { _, _ = (&Transport{Base: &fakeServer{}, BufferBody: 10}).RoundTrip(req) })
+		require.Equal(t, 1, body.closed)
+	}
+}
+
+// A body whose Close waits for its Read, as that of a server's request does, does not keep a caller that gives up either.
+func TestBufferBodyOfABodyThatClosesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		body := &lateCloser{read: make(chan struct{}), closed: make(chan struct{})}
+		req := post(t, ctx, "")
+		req.Body, req.GetBody, req.ContentLength = body, nil, -1
+		start := time.Now()
+		_, err := (&Transport{Base: &fakeServer{}, BufferBody: 10}).RoundTrip(req)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+		<-body.closed
+	})
+}
+
+// lateCloser is a body that reads for ten seconds, and can be closed only behind that.
+type lateCloser struct{ read, closed chan struct{} }
+
+func (b *lateCloser) Read([]byte) (int, error) {
+	<-time.After(10 * time.Second)
+	close(b.read)
+	return 0, io.EOF
+}
+
+func (b *lateCloser) Close() error {
+	<-b.read
+	close(b.closed)
+	return nil
 }
 
 // A context that ends while the body is read ends the call: it is no fault of the body.

@@ -33,11 +33,12 @@ import (
 // a 500 that states a wait (Retry-After: 1) together with a plain one before it. A stated wait of 0 is none. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
 // 9.2.2) or it carries an Idempotency-Key: one whose connection broke or went silent after it was sent, and one whose answer a registry marks as
-// MaybeExecuted, as Runbase's does a 500 and a 504. A request whose own body failed is not sent again. Any other answer counts as a refusal, so that without such a row a POST goes out again after
+// MaybeExecuted, as Runbase's does a 500 and a 504. A request whose own body failed is not sent again, as far as that can be told: of a GetBody of
+// your own around [io.NopCloser] a first attempt without a connection passes for one that may have been executed. Any other answer counts as a refusal, so that without such a row a POST goes out again after
 // a 500, a 502 or a 504. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
 // another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
-// bounded by Budget. What net/http refuses to send, such as a key that ends in a newline, is a fault of the program: nothing was sent, and nothing
-// is tried again.
+// bounded by Budget. A request that net/http refuses to send for its method, header or URL, such as one with a key that ends in a newline, is a fault of the
+// program: nothing was sent, and nothing is tried again.
 //
 // What nobody here sees: over HTTP/2 an [http.Transport] sends again by itself, within an attempt, a stream that the server refused, that came behind its
 // GOAWAY, or that ended with PROTOCOL_ERROR. The last may come behind the work, and yet it goes for every method, without a pause and without an
@@ -71,7 +72,7 @@ import (
 //
 // A library that obeys X-Should-Retry, such as openai-go or anthropic-sdk-go, leaves every answer to the Transport. After an attempt without an
 // answer it tries again by itself, and says so in X-Stainless-Retry-Count. From then on it is the one that decides: each of its tries gets one attempt, and where
-// another could help X-Should-Retry stays what the server said, up to MaxAttempts in all. With its own retries set to 0 the Transport alone decides.
+// another could help X-Should-Retry stays what the server said, for up to MaxAttempts tries of the library. With its own retries set to 0 the Transport alone decides.
 //
 // A loop that knows neither header, such as that of go-retryablehttp or failsafe-go, does not see that the Transport has tried already, and multiplies
 // its attempts. One of the two is to retry: turn that loop off, or set MaxAttempts to 1.
@@ -176,17 +177,19 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	var resp *http.Response
 	var err error
+	asItIs := false
 	switch {
 	case pass.Ticket != nil:
 		resp, err = t.sendWith(req.Context(), req, pass)
 	case t.AttemptTimeout > 0 || resends(req) || mayBeForeign(req) && foreign(req.Body):
 		resp, err = t.send(req)
 	default:
+		asItIs = true
 		resp, err = t.base().RoundTrip(req) // what send does then, without its frame
 	}
 	if err != nil || resp == nil || resp.StatusCode >= http.StatusBadRequest || pass.Queued > 0 {
 		c := t.call(req)
-		c.ownKey = ownKey
+		c.ownKey, c.asItIs = ownKey, asItIs
 		return c.run(start, pass, resp, err) //nolint:contextcheck // it is that of the request
 	}
 	if t.Gate != nil || t.Budget != nil || t.own.Load() != nil {
@@ -293,6 +296,7 @@ type call struct {
 	held        *http.Response // to be closed if a hook panics
 	upcoming    *http.Request  // the same
 	ownKey      bool           // the request got its Idempotency-Key here
+	asItIs      bool           // the first attempt was sent without a look at its body
 }
 
 func (t *Transport) call(req *http.Request) *call {
@@ -486,21 +490,20 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 		a.Decision, a.Err = k.decision(), besides(c.ctx.Err(), a.Err)
 	} else if k, ok := proxyKind(c.t.base(), c.current, a.Err); ok {
 		a.Decision = k.decision()
-	} else if refusedUnsent(c.current, a.Decision.Rule, a.Err) {
+	} else if refusedUnsent(c.t.base(), c.current, a.Decision.Rule, a.Err) {
 		a.Decision = netMisuse.decision()
+	} else if a.Decision.Rule == netUnknown.rule && !addressed(c.current) {
+		a.Decision.Retry, a.Decision.MaxAttempts = errcodes.RetryNever, attemptsFor(errcodes.RetryNever) // of a base that completes it, or passes it on: who knows what was sent?
 	}
 	inner := innerError(nil, a.Err)
-	if inner == nil && a.Decision.Safety == NotSent && unsure(c.current.Body) {
-		a.Decision.Safety = MaybeExecuted
+	if inner == nil && a.Decision.Safety == NotSent && c.asItIs && len(c.attempts) == 0 && unsure(c.current.Body) {
+		a.Decision.Safety = MaybeExecuted // it may be the body that had no connection
 	}
 	return inner
 }
 
 // patience is how long the call waits for an error body: hardly, when the headers alone state a wait that it will not wait.
 func (c *call) patience(h http.Header) time.Duration {
-	if len(h["Retry-After"]) == 0 && len(h["Retry-After-Ms"]) == 0 {
-		return math.MaxInt64
-	}
 	wait, _ := parseRetryAfter(h, parseDate(header(h, "Date")))
 	if deadline, ok := c.ctx.Deadline(); wait > c.maxWait || ok && wait >= time.Until(deadline) {
 		return drainTimeout
@@ -624,14 +627,14 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 		return nil, StopUnchanged, nil
 	}
 	if changed != req {
-		if changed.Body != req.Body {
+		if !sameBody(changed.Body, req.Body) {
 			closeBody(req)
 		}
 		if ResendCount(changed.Context()) != a.N {
 			changed = changed.WithContext(ctx)
 		}
 	}
-	if changed.Body != body && sameFunc(changed.GetBody, given) {
+	if !sameBody(changed.Body, body) && sameFunc(changed.GetBody, given) {
 		if changed != req {
 			changed = changed.WithContext(changed.Context())
 		}
@@ -649,6 +652,17 @@ func (c *call) again(a *Attempt) (*http.Request, Stop, error) {
 	}
 	c.current = changed
 	return changed, StopNone, nil
+}
+
+// sameBody reports whether a and b are one. Of bodies that cannot be compared, such as a struct with a slice, the type decides.
+func sameBody(a, b io.ReadCloser) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	if v, w := reflect.ValueOf(a), reflect.ValueOf(b); !v.Comparable() || !w.Comparable() {
+		return v.Type() == w.Type()
+	}
+	return a == b
 }
 
 // sameFunc reports whether f comes of the function literal that g comes of.
@@ -760,22 +774,27 @@ func libraryRetries(req *http.Request) int {
 }
 
 // refusedUnsent reports whether err, of the kind that rule names, is how net/http refuses to send such a request: with an error of its text alone. So this is
-// for errors of which nothing else is known: a base may well know other schemes, or complete what is missing. Some faults show with the connection in
-// hand; then the error may say no more than that it was closed here.
-func refusedUnsent(req *http.Request, rule string, err error) bool {
+// for errors of which nothing else is known. A base of another kind may well know other schemes, or complete the URL. Some faults show with the connection
+// in hand; then the error may say no more than that it was closed here.
+func refusedUnsent(base http.RoundTripper, req *http.Request, rule string, err error) bool {
 	switch {
 	case rule == netUnknown.rule:
-		return !sendable(req) || !writable(req)
+		_, plain := base.(*http.Transport)
+		return plain && !addressed(req) || !sendable(req) || !writable(req)
 	case errors.Is(err, net.ErrClosed):
 		return !writable(req)
 	}
 	return false
 }
 
-// sendable reports whether net/http looks for a connection for the request.
+// addressed reports whether net/http knows where to send the request.
+func addressed(req *http.Request) bool {
+	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https")
+}
+
+// sendable reports whether net/http looks for a connection for a request of such a method and header.
 func sendable(req *http.Request) bool {
-	return req.URL != nil && req.URL.Host != "" && (req.URL.Scheme == "http" || req.URL.Scheme == "https") && req.Header != nil &&
-		(req.Method == "" || isHTTPToken(req.Method)) && sendableFields(req.Header) && sendableFields(req.Trailer)
+	return req.Header != nil && (req.Method == "" || isHTTPToken(req.Method)) && sendableFields(req.Header) && sendableFields(req.Trailer)
 }
 
 // writable reports whether net/http puts the request on a connection.

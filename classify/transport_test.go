@@ -1333,6 +1333,9 @@ func TestTransportOfOtherSchemes(t *testing.T) {
 				require.True(t, ok)
 				require.Equal(t, tt.stop, e.Stop)
 				require.Len(t, s.times, tt.attempts)
+				if errors.Is(tt.err, what) {
+					require.Equal(t, MaybeExecuted, e.Decision.Safety, "the base may have completed the URL and sent it")
+				}
 			})
 		})
 	}
