@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"strings"
 	"syscall"
 
 	"github.com/errwire/errwire/errcodes"
@@ -125,6 +126,10 @@ func kindOf(err error) netKind {
 			return netH2Calm
 		}
 		return netH2Stream
+	case inTree(err, func(err error) bool { return isGoAway(err, h2EnhanceYourCalm) }):
+		return netH2Calm
+	case inTree(err, func(err error) bool { return isGoAway(err, 0) }):
+		return netEOF
 	case errors.Is(err, errResent):
 		return netResent
 	case errors.Is(err, http.ErrBodyReadAfterClose), errors.Is(err, http.ErrSkipAltProtocol),
@@ -151,6 +156,17 @@ func kindOf(err error) netKind {
 func isHandshakeTimeout(err error) bool {
 	t := reflect.TypeOf(err)
 	return t.PkgPath() == "net/http" && t.Name() == "tlsHandshakeTimeoutError"
+}
+
+// isGoAway reports whether err is what net/http makes of a GOAWAY for a request that the server had taken up (RFC 9113 section 6.8), with the code, or any
+// for 0. The type is not exported. For a request that was not taken up the error is nothing but its text.
+func isGoAway(err error, code uint64) bool {
+	t, v := reflect.TypeOf(err), reflect.ValueOf(err)
+	if t.Kind() != reflect.Struct || !strings.HasSuffix(t.Name(), "GoAwayError") || !strings.HasPrefix(t.PkgPath(), "net/http") {
+		return false
+	}
+	f := v.FieldByName("ErrCode")
+	return code == 0 || f.IsValid() && f.CanUint() && f.Uint() == code
 }
 
 // plainText is the type of an error that is nothing but its text.
@@ -228,8 +244,13 @@ func tlsKind(err error) (netKind, bool) {
 	if alert, ok := alertOf(err); ok {
 		k = alertKind(alert)
 	} else if errors.As(err, &record) {
-		if k = netTLSCut; record.Conn != nil {
-			k = netTLS // the first record of all
+		switch first := record.Conn != nil; { // the first record of all
+		case first && string(record.RecordHeader[:]) == "HTTP/":
+			k = netScheme // net/http says so too, but above any RoundTripper
+		case first:
+			k = netTLS
+		default:
+			k = netTLSCut
 		}
 	} else {
 		return netKind{}, false

@@ -416,6 +416,26 @@ func TestStreamThatIsToCalmDown(t *testing.T) {
 	}
 }
 
+// A GOAWAY behind a request that was taken up is the end of a connection, and says what a RST_STREAM with its code would.
+func TestGoAwayBehindTheRequest(t *testing.T) {
+	const internalError = 2
+	for code, rule := range map[uint32]string{h2EnhanceYourCalm: netH2Calm.rule, internalError: netEOF.rule} {
+		url, seen := refusingServer(t, code, true, 1000)
+		base := &http.Transport{Protocols: new(http.Protocols)}
+		base.Protocols.SetUnencryptedHTTP2(true)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("{}"))
+		require.NoError(t, err)
+		_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, rule, e.Decision.Rule)
+		require.Equal(t, MaybeExecuted, e.Decision.Safety)
+		require.Equal(t, StopUnsafe, e.Stop)
+		require.EqualValues(t, 1, seen.Load())
+		base.CloseIdleConnections()
+	}
+}
+
 // net/http takes PROTOCOL_ERROR for a refusal as well, which may come behind the work, and sends again as often as it is met. Of one that carries a key
 // there are a few streams, further and further apart.
 func TestKeyedRequestsAreNotSentForEver(t *testing.T) {
@@ -619,7 +639,11 @@ func refusingServer(t *testing.T, code uint32, goAway bool, refusals int32) (str
 				hangUp()
 				return
 			case goAway:
-				write(goAwayType, 0, 0, make([]byte, 8))
+				last := uint32(0)
+				if code != 0 {
+					last = stream // it was taken up
+				}
+				write(goAwayType, 0, 0, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, last), code))
 				hangUp()
 				return
 			default:

@@ -99,7 +99,7 @@ type readResult struct {
 // whole returns what was read. If that is not the whole body it closes it; and if the body panicked, so does this, where the caller can recover.
 func (r *readResult) whole(body io.Closer) ([]byte, error) {
 	if r.err != nil || r.panicked != nil {
-		body.Close()
+		body.Close() //nolint:errcheck // it failed before
 	}
 	r.panicked.again()
 	return r.read, r.err

@@ -145,7 +145,7 @@ func TestRealTransportErrors(t *testing.T) {
 		{"refused", refused, &http.Transport{}, netRefused.rule, NotSent, 4},
 		{"closed without an answer", gone, &http.Transport{}, "", MaybeExecuted, 1},
 		{"unknown authority", secure.URL, &http.Transport{}, netTLS.rule, NotSent, 1},
-		{"plain server", strings.Replace(open.URL, "http:", "https:", 1), &http.Transport{}, netTLS.rule, NotSent, 1},
+		{"plain server", strings.Replace(open.URL, "http:", "https:", 1), &http.Transport{}, netScheme.rule, NotSent, 1},
 		{"no such host", "http://no-such-host.invalid/", &http.Transport{DialContext: noSuchHost}, netNoHost.rule, NotSent, 1},
 		{"no host", "http:///x", &http.Transport{}, netMisuse.rule, NotSent, 1},
 		{"unknown scheme", "gopher://x/", &http.Transport{}, netMisuse.rule, NotSent, 1},
@@ -176,6 +176,24 @@ func TestRealTransportErrors(t *testing.T) {
 			require.ErrorIs(t, err, e.Decision.Class)
 		})
 	}
+}
+
+// net/http knows the mistake above any RoundTripper alone, so that a Transport has to say it.
+func TestPlainHTTPBehindTheSchemeOfTLS(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	client := &http.Client{Transport: &Transport{Base: base}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(srv.URL, "http:", "https:", 1), strings.NewReader("{}"))
+	require.NoError(t, err)
+	_, err = client.Do(req)
+	require.ErrorIs(t, err, http.ErrSchemeMismatch)
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, netScheme.rule, e.Decision.Rule)
+	require.Equal(t, NotSent, e.Decision.Safety)
+	require.Equal(t, StopNever, e.Stop)
 }
 
 // What ends a TLS connection, and whether the request can have been on its way: net/http returns an error of the handshake and one behind the request

@@ -495,6 +495,9 @@ func (c *call) judge(a *Attempt, resp *http.Response) *Error {
 	} else if a.Decision.Rule == netUnknown.rule && !addressed(c.current) {
 		a.Decision.Retry, a.Decision.MaxAttempts = errcodes.RetryNever, attemptsFor(errcodes.RetryNever) // of a base that completes it, or passes it on: who knows what was sent?
 	}
+	if a.Decision.Rule == netScheme.rule {
+		a.Err = besides(http.ErrSchemeMismatch, a.Err) // an http.Client does not find the TLS error to make it of
+	}
 	inner := innerError(nil, a.Err)
 	if inner == nil && a.Decision.Safety == NotSent && c.asItIs && len(c.attempts) == 0 && unsure(c.current.Body) {
 		a.Decision.Safety = MaybeExecuted // it may be the body that had no connection
