@@ -245,6 +245,9 @@ func (s *eventScan) terminal() bool {
 // unnamed reports whether the event has no name of its own, so that the type in the data is its name.
 func (s *eventScan) unnamed() bool { return s.name.n == 0 || s.name.is("message") }
 
+// ping reports whether the event only keeps the connection open, which says nothing about the form of the stream.
+func (s *eventScan) ping() bool { return s.name.is("ping") || s.unnamed() && s.json.typ.is("ping") }
+
 // failure returns the HTTP status of the error that the event reports by its name or by a reason for the end, 0 for none.
 func (s *eventScan) failure() int {
 	const messageEnd = "message-end" // of Cohere, v2

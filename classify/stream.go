@@ -71,6 +71,7 @@ type eventBody struct {
 	counted bool      // it is one of events
 	passed  bool      // its beginning was handed out: it is too long to be held
 	ended   bool      // the end was announced
+	formed  bool      // an event has arrived whole that is no ping: the stream has a form
 	endless bool      // no event yet was of a form whose streams have a terminal event
 
 	open choiceSet // these choices go on
@@ -283,7 +284,12 @@ func (b *eventBody) note(torn bool) {
 		b.over[i] = b.over[i]&^s.json.open[i] | s.json.ended[i]
 		b.open[i] = (b.open[i] | s.json.open[i] | s.json.named[i]) &^ b.over[i]
 	}
-	b.endless = (b.endless || b.events == 1) && !s.hasEnd()
+	switch {
+	case s.hasEnd():
+		b.endless, b.formed = false, true
+	case !torn && !b.formed && !s.ping():
+		b.endless, b.formed = true, true
+	}
 }
 
 // Close closes the stream.
