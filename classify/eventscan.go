@@ -317,6 +317,7 @@ type jsonScan struct {
 	named  choiceSet // these choices were there
 	open   choiceSet // of these there was more
 	ended  choiceSet // these ended
+	added  choiceSet // to these it adds something
 }
 
 // role is what a container is to the end of the answer.
@@ -475,7 +476,11 @@ func (j *jsonScan) leave() {
 // settle counts the choice that was read as ended or not. One that adds nothing has not ended by that, nor does it go on behind its end: some list
 // every choice in every chunk, and what the filters of Azure find may come last.
 func (j *jsonScan) settle() {
-	switch i := j.item.index; {
+	i := j.item.index
+	if j.item.content {
+		j.added.set(i)
+	}
+	switch {
 	case j.item.reason:
 		j.ended.set(i)
 		j.open.clear(i)
@@ -487,12 +492,21 @@ func (j *jsonScan) settle() {
 	}
 }
 
-// tear ends the object where it broke off: a choice that is not whole goes on.
+// tear ends the object where it broke off. A choice that is not whole goes on. One that is whole has not ended by what it says, because whoever
+// reads the stream drops the event and what it adds.
 func (j *jsonScan) tear() {
+	if j.closed {
+		return
+	}
 	if slices.Contains(j.roles[:min(j.depth, len(j.roles))], roleItem) {
 		j.item.reason, j.item.content = false, true
 		j.settle()
 	}
+	for i := range j.ended {
+		j.open[i] |= j.added[i]
+		j.named[i] |= j.ended[i]
+	}
+	j.ended = choiceSet{}
 }
 
 // memberOf returns which member of a container a name is.
