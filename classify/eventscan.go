@@ -248,13 +248,26 @@ func (s *eventScan) unnamed() bool { return s.name.n == 0 || s.name.is("message"
 // ping reports whether the event only keeps the connection open, which says nothing about the form of the stream.
 func (s *eventScan) ping() bool { return s.name.is("ping") || s.unnamed() && s.json.typ.is("ping") }
 
+// answers reports whether the event is of the OpenAI Responses or Assistants API, where one that says that the answer failed holds what there is of
+// it, and the instructions.
+func (s *eventScan) answers() bool {
+	kind := s.name.text()
+	if s.unnamed() {
+		kind = s.json.typ.text()
+	}
+	return bytes.HasPrefix(kind, []byte("response.")) || bytes.HasPrefix(kind, []byte("thread."))
+}
+
 // failure returns the HTTP status of the error that the event reports by its name or by a reason for the end, 0 for none.
 func (s *eventScan) failure() int {
-	const messageEnd = "message-end" // of Cohere, v2
+	const (
+		messageEnd = "message-end" // of Cohere, v2
+		failed     = "response.failed"
+	)
 	switch {
 	case s.json.status != 0:
 		return s.json.status
-	case s.name.is("error"), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
+	case s.name.is("error"), s.name.is(failed), s.unnamed() && s.json.typ.is(failed), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
 		return http.StatusInternalServerError
 	case s.name.is("done"): // of Replicate
 		return s.json.reason

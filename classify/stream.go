@@ -144,7 +144,7 @@ func (b *eventBody) take(data []byte, err error) int {
 		at += n
 		if !end {
 			if at-whole == maxEvent && !b.passed {
-				b.judge(data[whole:at])
+				b.judge(data[whole:at], true)
 				b.passed = b.err == nil
 			}
 			continue
@@ -212,7 +212,7 @@ func (b *eventBody) fail(d Decision, err error) {
 // look looks at one event, or at what is left of one of which the beginning was handed out. torn says that the stream ended within it.
 func (b *eventBody) look(event []byte, torn bool) {
 	if !b.passed {
-		b.judge(event)
+		b.judge(event, false)
 	} else if failure := b.scan.failure(); failure != 0 {
 		b.failed(b.reasoned(failure)) // behind what was handed out
 	}
@@ -221,8 +221,8 @@ func (b *eventBody) look(event []byte, torn bool) {
 	}
 }
 
-// judge fails the stream if an event is an error.
-func (b *eventBody) judge(event []byte) {
+// judge fails the stream if an event is an error. part says that the event is but the beginning of one.
+func (b *eventBody) judge(event []byte, part bool) {
 	if b.scan.empty() {
 		return
 	}
@@ -233,13 +233,17 @@ func (b *eventBody) judge(event []byte) {
 	}
 	event = plainLines(event)
 	d := b.classifier.Body(b.resp.StatusCode, b.resp.Header, event)
-	if failure != 0 && !d.Failed() {
-		// Of no shape that says so by itself, but the name does, or the reason for the end.
-		if b.scan.name.is("error") || b.scan.json.fault {
-			d = b.classifier.Body(failure, b.resp.Header, dataOf(event))
-		} else {
-			d = b.reasoned(failure)
-		}
+	switch {
+	case failure == 0 && !d.Failed():
+	case part || b.scan.answers():
+		// The answer and the prompt stand in it as well, and may stand before the error.
+		d = b.stated(event, failure)
+	case d.Failed():
+	case b.scan.name.is("error") || b.scan.json.fault:
+		// Of no shape that says so by itself, but the name does.
+		d = b.classifier.Body(failure, b.resp.Header, dataOf(event))
+	default:
+		d = b.reasoned(failure)
 	}
 	d.Status = b.resp.StatusCode
 	b.failed(d)
@@ -251,6 +255,21 @@ func (b *eventBody) reasoned(failure int) Decision {
 	d := b.classifier.Body(failure, b.resp.Header, nil)
 	d.Status, d.Rule, d.Safety = b.resp.StatusCode, ruleStreamReport, MaybeExecuted
 	return d
+}
+
+// stated judges an event in which more stands than an error by nothing but the error.
+func (b *eventBody) stated(event []byte, failure int) Decision {
+	if failure == 0 {
+		failure = http.StatusInternalServerError
+	}
+	said := errorIn(event)
+	if said == nil {
+		return b.reasoned(failure)
+	}
+	if d := b.classifier.Body(b.resp.StatusCode, b.resp.Header, said); d.Failed() {
+		return d
+	}
+	return b.classifier.Body(failure, b.resp.Header, said)
 }
 
 // failed ends the stream if d is about a failure.
@@ -320,6 +339,51 @@ func dataOf(event []byte) []byte {
 		}
 	}
 	return data
+}
+
+// errorIn returns what an event of plain lines says of an error, as an object: the error in its response or outermost, the message and the code that
+// stand outermost. It returns nil where there is none.
+func errorIn(event []byte) []byte {
+	data := dataOf(event)
+	if data == nil {
+		data = event // a body that was written into the stream as it is
+	}
+	src := string(data)
+	d, ok := readJSON(src, skipBlank(src, 0), nil)
+	if !ok || !d.is(0, kindObject) {
+		return nil
+	}
+	said := []byte("{")
+	add := func(name string, i int32) {
+		if len(said) > 1 {
+			said = append(said, ',')
+		}
+		said = append(strconv.AppendQuote(said, name), ':')
+		n := &d.nodes[i]
+		if value := src[n.start:n.end]; n.kind == kindString {
+			said = append(append(append(said, '"'), value...), '"')
+		} else {
+			said = append(said, value...)
+		}
+	}
+	for _, name := range []string{"message", "code"} {
+		if i := d.get(0, name); d.text(i) != "" {
+			add(name, i)
+		}
+	}
+	for _, i := range []int32{d.get(d.get(0, "response"), "error"), d.get(0, "error"), d.get(0, "last_error")} {
+		if d.is(i, kindObject) && !d.blank(i) || d.str(i) != "" {
+			add("error", i) // the last, because it may be cut off
+			break
+		}
+	}
+	switch {
+	case len(said) == 1:
+		return nil
+	case !d.whole:
+		return said
+	}
+	return append(said, '}')
 }
 
 // mayBeError reports whether it is worth reading an event as JSON: few events of a stream that is well are. It looks at the quotation marks

@@ -125,6 +125,25 @@ func TestStreamErrors(t *testing.T) {
 		{"responses failed", "event: response.created\ndata: {}\n\nevent: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"Slow.\"}}}\n\n",
 			"event: response.created\ndata: {}\n\n", errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
 
+		{"responses failed, without an error", hello + failedAs(`"error":null,`+essay+`}`), hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, named alone", hello + "event: response.failed\ndata: {\"response\":{\"error\":null," + essay + "}}\n\n", hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, the error behind the answer", hello + failedAs(essay+`,"error":{"code":"server_error","message":"Sorry."}}`), hello, errcodes.ClassServerError, "Sorry.", MaybeExecuted},
+		{"responses failed, the error behind a long answer", hello + failedAs(strings.Replace(essay, "essay", strings.Repeat("essay ", 20<<10), 1)+`,"error":{"code":"server_error","message":"Sorry."}}`),
+			hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, the error behind a long prompt", hello + failedAs(`"instructions":"You exceeded your current quota. `+strings.Repeat("x", 100<<10)+`","error":{"code":"server_error"}}`),
+			hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, the error before a long answer", hello + failedAs(`"error":{"code":"rate_limit_exceeded","message":"Slow."},`+strings.Replace(essay, "essay", strings.Repeat("essay ", 20<<10), 1)+`}`),
+			hello, errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
+		{"response.completed that failed without an error", hello + "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"failed\",\"error\":null," + essay + "}}\n\n", hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"a run failed", "event: thread.run.failed\ndata: {\"status\":\"failed\",\"instructions\":\"You exceeded your current quota.\",\"last_error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"Slow.\"}}\n\n",
+			"", errcodes.ClassRateLimited, "Slow.", Rejected},
+		{"a long error event, the error behind the rest", chunk + "event: error\ndata: {\"type\":\"error\",\"text\":\"You exceeded your current quota. " + strings.Repeat("x", 100<<10) + "\",\"error\":{\"message\":\"Overloaded\"}}\n\n",
+			chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"a long error event, the error before the rest", chunk + "event: error\ndata: {\"type\":\"error\",\"code\":\"server_overloaded\",\"message\":\"Overloaded\",\"text\":\"You exceeded your current quota. " + strings.Repeat("x", 100<<10) + "\"}\n\n",
+			chunk, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
+		{"a long error event of text", chunk + "event: error\ndata: You exceeded your current quota. " + strings.Repeat("x", 100<<10) + "\n\n", chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"an error that is long itself", chunk + "data: {\"error\":{\"code\":\"server_overloaded\",\"message\":\"" + strings.Repeat("x", 100<<10) + "\"}}\n\n",
+			chunk, errcodes.ClassOverloaded, strings.Repeat("x", 64<<10-len("data: {\"error\":{\"code\":\"server_overloaded\",\"message\":\"")), MaybeExecuted},
 		{"an error with a reason", chunk + "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n", chunk, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
 		{"a choice that goes on behind another's end", chunk + reason + chunk, chunk + reason + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"an empty reason", chunk + emptyReason, chunk + emptyReason, errcodes.ClassNetwork, "", MaybeExecuted},
@@ -231,6 +250,14 @@ func TestStreamErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// essay is what a model wrote before its response failed.
+const essay = `"output":[{"type":"message","content":[{"type":"output_text","text":"An essay about insufficient_quota: you exceeded your current quota."}]}]`
+
+// failedAs is an event that says that a response failed; rest is the end of the response.
+func failedAs(rest string) string {
+	return "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\"," + rest + "}\n\n"
 }
 
 // arrivals are the ways in which the bytes of a stream come, and how many are asked for at a time: what is made of it is the same.
