@@ -229,8 +229,16 @@ var terminals = [...]string{
 
 const terminalTypes = len(terminals) - 2
 
+// answer reports whether the data of the event are a part of the answer as it is: a model may have written anything there.
+func (s *eventScan) answer() bool {
+	return s.name.is("output") || s.name.is("logs") // of Replicate
+}
+
 // terminal reports whether the event ends its stream.
 func (s *eventScan) terminal() bool {
+	if s.answer() {
+		return false
+	}
 	if s.form == formText && !s.plain.over && string(bytes.TrimSpace(s.plain.text())) == "[DONE]" {
 		return true
 	}
@@ -260,12 +268,15 @@ func (s *eventScan) answers() bool {
 
 // failure returns the HTTP status of the error that the event reports by its name or by a reason for the end, 0 for none.
 func (s *eventScan) failure() int {
+	if s.answer() {
+		return 0
+	}
 	const (
 		messageEnd = "message-end" // of Cohere, v2
 		failed     = "response.failed"
 	)
 	switch {
-	case s.json.status != 0:
+	case s.json.status != 0 && s.known():
 		return s.json.status
 	case s.name.is("error"), s.name.is(failed), s.unnamed() && s.json.typ.is(failed), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
 		return http.StatusInternalServerError
@@ -283,12 +294,24 @@ var families = [...]string{
 
 // hasEnd reports whether the event is of a form whose streams have a terminal event.
 func (s *eventScan) hasEnd() bool {
+	return s.name.is("output") || !s.answer() && (s.json.listed || inFamily(s.name.text()) || inFamily(s.json.typ.text()))
+}
+
+// known reports whether the name of the event is none, or one of an event in which a finish_reason is the reason for the end.
+func (s *eventScan) known() bool {
+	if s.unnamed() || inFamily(s.name.text()) || s.name.is("error") || s.name.is("result") { // result: of DashScope
+		return true
+	}
+	return slices.ContainsFunc(terminals[:], s.name.is)
+}
+
+func inFamily(name []byte) bool {
 	for _, f := range families {
-		if bytes.HasPrefix(s.name.text(), []byte(f)) || bytes.HasPrefix(s.json.typ.text(), []byte(f)) {
+		if bytes.HasPrefix(name, []byte(f)) {
 			return true
 		}
 	}
-	return s.json.listed
+	return false
 }
 
 // word is the beginning of a short text.

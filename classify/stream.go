@@ -228,7 +228,7 @@ func (b *eventBody) judge(event []byte, part bool) {
 	}
 	b.count()
 	failure := b.scan.failure()
-	if failure == 0 && !mayBeError(event) {
+	if b.scan.answer() || failure == 0 && !mayBeError(event) {
 		return
 	}
 	event = plainLines(event)
@@ -297,6 +297,9 @@ func (b *eventBody) note(torn bool) {
 	s := &b.scan
 	if torn {
 		s.json.tear()
+	}
+	if s.answer() {
+		s.json = jsonScan{}
 	}
 	b.ended = b.ended || s.terminal() && (!torn || !s.torn())
 	for i := range b.open {

@@ -109,6 +109,12 @@ func TestStreamErrors(t *testing.T) {
 		{"response.incomplete", hello + "data: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"error\":null,\"incomplete_details\":{\"reason\":\"content_filter\"},\"output\":[{\"type\":\"mcp_call\",\"status\":\"failed\",\"error\":\"x\"}]}}\n\n",
 			"=", errcodes.ClassUnknown, "", 0},
 		{"done", "event: output\ndata: hi\n\nevent: done\ndata: {}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"output of words that look like errors", "event: output\ndata: {\"error\":\"not found\"}\n\nevent: output\ndata: {\"finish_reason\":\"error\"}\n\n" +
+			"event: output\ndata: {\"choices\":[{\"finish_reason\":\"error\"}]}\n\nevent: output\ndata: {\"type\":\"error\",\"message\":\"Overloaded\"}\n\n" +
+			"event: logs\ndata: {\"error\":\"none\"}\n\nevent: output\ndata: {\"delta\":{\"finish_reason\":\"timeout\"}}\n\nevent: done\ndata: {}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a long output of words that look like errors", "event: output\ndata: {\"error\":\"not found\",\"text\":\"" + strings.Repeat("x", 100<<10) + "\",\"finish_reason\":\"error\"}\n\nevent: done\ndata: {}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"a reason in an event of another form", "event: tick\ndata: {\"finish_reason\":\"error\",\"choices\":[]}\n\ndata: [DONE]\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a form of its own behind a ping", "event: ping\ndata: {}\n\ndata: tick\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a form of its own", "data: tick\n\ndata: tock\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a long event of a form of its own", long, "=", errcodes.ClassUnknown, "", 0},
@@ -217,6 +223,8 @@ func TestStreamErrors(t *testing.T) {
 		{"a ping alone", "event: ping\ndata: {\"type\":\"ping\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a ping alone, its name in the data", "data: {\"type\":\"ping\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a ping and half of the first event", "event: ping\ndata: {}\n\ndata: tic", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output without its end", "event: output\ndata: hi\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output that says it is done", "event: output\ndata: [DONE]\n\nevent: output\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"no end", chunk, chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half an event", chunk + "data: {\"cho", chunk + "data: {\"cho", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"nothing", "", "", errcodes.ClassNetwork, "", MaybeExecuted},
