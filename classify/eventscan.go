@@ -32,7 +32,7 @@ type eventScan struct {
 	raw   bool // a body that was written into the stream as it is: every line is data
 	data  bool // there was a field of data
 	form  form
-	plain word // the data, where they are no JSON
+	plain word // the data
 	json  jsonScan
 }
 
@@ -53,7 +53,7 @@ type form uint8
 
 const (
 	formNone form = iota // none so far, or blanks
-	formJSON             // an object
+	formJSON             // an object, or a list
 	formText
 )
 
@@ -201,13 +201,12 @@ func (s *eventScan) payload(part []byte) {
 		if part = bytes.TrimLeft(part, " \t\r\n"); len(part) == 0 {
 			return
 		}
-		if s.form = formText; part[0] == '{' {
+		if s.form = formText; part[0] == '{' || part[0] == '[' {
 			s.form = formJSON
 		}
 	}
 	if s.form == formJSON {
 		s.json.feed(part)
-		return
 	}
 	s.plain.add(part)
 }
@@ -220,14 +219,14 @@ func (s *eventScan) torn() bool {
 	return s.form == formNone || s.form == formJSON && !s.json.closed
 }
 
-// terminals are the names of events that end an answer. The first of them stand in the data as well, as its type.
+// terminals are the names of events that end an answer. All but the last stand in the data as well, as its type.
 var terminals = [...]string{
 	"message_stop", "response.completed", "response.incomplete", "message-end",
 	"transcript.text.done", "speech.audio.done", "image_generation.completed", "image_edit.completed",
 	"stream-end", "done",
 }
 
-const terminalTypes = len(terminals) - 2
+const terminalTypes = len(terminals) - 1
 
 // answer reports whether the data of the event are a part of the answer as it is: a model may have written anything there.
 func (s *eventScan) answer() bool {
@@ -239,7 +238,7 @@ func (s *eventScan) terminal() bool {
 	if s.answer() {
 		return false
 	}
-	if s.form == formText && !s.plain.over && string(bytes.TrimSpace(s.plain.text())) == "[DONE]" {
+	if !s.plain.over && string(bytes.TrimSpace(s.plain.text())) == "[DONE]" {
 		return true
 	}
 	for i, t := range terminals {
@@ -289,7 +288,7 @@ func (s *eventScan) failure() int {
 // families are how the names begin of events whose streams have a terminal event.
 var families = [...]string{
 	"message_start", "message_delta", "content_block_", "response.", "message-start", "content-start", "content-delta",
-	"transcript.text.", "speech.audio.", "image_generation.", "image_edit.", "thread.",
+	"transcript.text.", "speech.audio.", "image_generation.", "image_edit.", "thread.", "stream-start", "text-generation",
 }
 
 // hasEnd reports whether the event is of a form whose streams have a terminal event.
@@ -331,7 +330,7 @@ func (w *word) text() []byte { return w.buf[:w.n] }
 
 func (w *word) is(s string) bool { return !w.over && string(w.buf[:w.n]) == s }
 
-// jsonScan reads an object as it comes. It follows the few members that say how an answer ends, and skips the rest.
+// jsonScan reads an object, or a list of objects, as it comes. It follows the few members that say how an answer ends, and skips the rest.
 type jsonScan struct {
 	depth  int
 	roles  [maxRoles]role // of the containers around, outermost first
@@ -361,8 +360,10 @@ type role uint8
 
 const (
 	roleOther    role = iota
+	roleOuter         // the list of which it is an element
 	roleRoot          // the object itself
-	roleResponse      // the object that some wrap it in
+	roleResponse      // the object that some wrap the answer in
+	roleOutput        // that of DashScope
 	roleList          // choices or candidates
 	roleItem          // one of them
 	roleDelta         // what Cohere adds
@@ -377,6 +378,8 @@ const (
 	memberType
 	memberList
 	memberResponse
+	memberOutput
+	memberFinish
 	memberDelta
 	memberError
 	memberEnd
@@ -417,7 +420,7 @@ func (j *jsonScan) feed(part []byte) {
 			j.leave()
 		case ',':
 			j.endScalar()
-			j.member, j.name = memberOther, j.role() != roleList
+			j.member, j.name = memberOther, j.role() != roleList && j.role() != roleOuter
 		case ':':
 			j.name = false
 		case ' ', '\t', '\r', '\n':
@@ -479,12 +482,16 @@ func (j *jsonScan) role() role {
 func (j *jsonScan) enter(object bool) {
 	in, role := j.role(), roleOther
 	switch {
-	case j.depth == 0:
+	case j.depth == 0 && !object:
+		role = roleOuter
+	case j.depth == 0, in == roleOuter && object:
 		role = roleRoot
 	case in == roleList && object:
 		role, j.item = roleItem, choice{}
 	case in == roleRoot && j.member == memberResponse && object:
 		role = roleResponse
+	case in == roleRoot && j.member == memberOutput && object:
+		role = roleOutput
 	case in == roleRoot && j.member == memberDelta && object:
 		role = roleDelta
 	case j.member == memberList && !object:
@@ -576,12 +583,18 @@ func memberOf(in role, name *word) scanMember {
 		}
 	case key == "choices" || key == "candidates":
 		return memberList
+	case in == roleOutput:
+		if key == "finish_reason" {
+			return memberFinish
+		}
 	case in == roleRoot:
 		switch key {
-		case "type":
+		case "type", "event_type":
 			return memberType
-		case "response":
+		case "response", "data":
 			return memberResponse
+		case "output":
+			return memberOutput
 		case "delta":
 			return memberDelta
 		case "finish_reason":
@@ -604,15 +617,24 @@ func (j *jsonScan) stringValue() {
 		j.fault = j.word.n > 0
 	case memberEnd:
 		j.reason = failureOf(&j.word)
+	case memberFinish:
+		// The one answer of DashScope stands beside its reason.
+		j.listed, j.item = true, choice{reason: ends(&j.word), content: !ends(&j.word)}
+		j.settle()
 	case memberReason:
 		if status := failureOf(&j.word); status != 0 {
 			j.status = status
 			break
 		}
-		j.item.reason = j.word.n > 0 && !bytes.HasSuffix(j.word.text(), []byte("_UNSPECIFIED"))
+		j.item.reason = ends(&j.word)
 	default:
 	}
 	j.member = memberOther
+}
+
+// ends reports whether a reason is one: DashScope says null in a string where there is none yet.
+func ends(reason *word) bool {
+	return reason.n > 0 && !reason.is("null") && !bytes.HasSuffix(reason.text(), []byte("_UNSPECIFIED"))
 }
 
 // failureOf returns the HTTP status of what a reason for the end says went wrong, 0 for one of an answer that ended well: Cohere has ERROR and

@@ -115,6 +115,15 @@ func TestStreamErrors(t *testing.T) {
 		{"a long output of words that look like errors", "event: output\ndata: {\"error\":\"not found\",\"text\":\"" + strings.Repeat("x", 100<<10) + "\",\"finish_reason\":\"error\"}\n\nevent: done\ndata: {}\n\n",
 			"=", errcodes.ClassUnknown, "", 0},
 		{"a reason in an event of another form", "event: tick\ndata: {\"finish_reason\":\"error\",\"choices\":[]}\n\ndata: [DONE]\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"text-generation", "event: stream-start\ndata: {\"event_type\":\"stream-start\"}\n\nevent: text-generation\ndata: {\"event_type\":\"text-generation\",\"text\":\"a\"}\n\n" +
+			"event: stream-end\ndata: {\"event_type\":\"stream-end\",\"finish_reason\":\"COMPLETE\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"text-generation, names in the data alone", "data: {\"event_type\":\"stream-start\"}\n\ndata: {\"event_type\":\"stream-end\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"output with choices", dashScope("null") + dashScope("stop"), "=", errcodes.ClassUnknown, "", 0},
+		{"output with text", strings.NewReplacer("\"choices\":[{\"message\":{\"content\":\"a\"},", "\"text\":\"a\",", "}]", "").Replace(dashScope("null") + dashScope("stop")), "=", errcodes.ClassUnknown, "", 0},
+		{"choices in data", "data: {\"data\":{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}}\n\ndata: {\"data\":{\"choices\":[{\"finish_reason\":\"stop\"}]}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"choices in a list", "data: [{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}]\n\ndata: [1,\"choices\",{\"choices\":[{\"finish_reason\":\"stop\"}]}]\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"chat in a list that ends with [DONE]", "data: [{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}]\n\ndata:  [DONE] \n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"lists of a form of their own", "data: [INST] \"\n\ndata: [\n\ndata: [[]]\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a form of its own behind a ping", "event: ping\ndata: {}\n\ndata: tick\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a form of its own", "data: tick\n\ndata: tock\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a long event of a form of its own", long, "=", errcodes.ClassUnknown, "", 0},
@@ -225,6 +234,13 @@ func TestStreamErrors(t *testing.T) {
 		{"a ping and half of the first event", "event: ping\ndata: {}\n\ndata: tic", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"output without its end", "event: output\ndata: hi\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"output that says it is done", "event: output\ndata: [DONE]\n\nevent: output\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of a text-generation", "event: stream-start\ndata: {}\n\nevent: text-generation\ndata: {\"text\":\"a\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of a text-generation, names in the data alone", "data: {\"event_type\":\"stream-start\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output with choices, no end", dashScope("null") + dashScope("null"), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output with text, no end", "data: {\"output\":{\"text\":\"a\",\"finish_reason\":\"null\"}}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"choices in data, no end", "data: {\"data\":{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"choices in a list, no end", "data: [{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}]\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of [DONE]", chunk + "data: [DONE", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"no end", chunk, chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half an event", chunk + "data: {\"cho", chunk + "data: {\"cho", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"nothing", "", "", errcodes.ClassNetwork, "", MaybeExecuted},
@@ -258,6 +274,11 @@ func TestStreamErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dashScope is an event of DashScope's own form.
+func dashScope(reason string) string {
+	return fmt.Sprintf("id:1\nevent:result\n:HTTP_STATUS/200\ndata:{\"output\":{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"%s\"}]},\"usage\":{}}\n\n", reason)
 }
 
 // essay is what a model wrote before its response failed.
