@@ -45,6 +45,7 @@ const (
 	inBlank        // behind the colon, where one blank is no part of the value
 	inName
 	inData
+	inError // behind the colon of a field that is called error
 	inOther
 )
 
@@ -129,9 +130,11 @@ func (s *eventScan) take(part []byte) {
 		case inField:
 			if s.field.n == 0 {
 				switch part[0] {
-				case '{':
-					s.raw, s.at = true, inData
-					continue
+				case '{', '[':
+					if s.bare(part[0]) {
+						s.raw, s.at = true, inData
+						continue
+					}
 				case ' ', '\t':
 					s.at = inIndent
 					continue
@@ -147,7 +150,7 @@ func (s *eventScan) take(part []byte) {
 			s.at = inBlank
 		case inIndent:
 			if part = bytes.TrimLeft(part, " \t"); len(part) > 0 {
-				if s.at = inOther; part[0] == '{' {
+				if s.at = inOther; s.bare(part[0]) {
 					s.raw, s.at = true, inData
 				}
 			}
@@ -156,6 +159,13 @@ func (s *eventScan) take(part []byte) {
 				part = part[1:]
 			}
 			s.at = s.value()
+		case inError:
+			if part = bytes.TrimLeft(part, " \t"); len(part) > 0 {
+				if s.at = inOther; part[0] == '{' {
+					s.name, s.at = word{}, inData
+					s.name.add([]byte("error"))
+				}
+			}
 		case inName:
 			s.name.add(part)
 			return
@@ -166,6 +176,11 @@ func (s *eventScan) take(part []byte) {
 			return
 		}
 	}
+}
+
+// bare reports whether a line that begins with c is the beginning of a body that was written into the stream as it is. A list is one only in the place of an event.
+func (s *eventScan) bare(c byte) bool {
+	return c == '{' || c == '[' && s.name.n == 0 && !s.data
 }
 
 // value begins the value of a field and returns where the scan is then.
@@ -180,6 +195,8 @@ func (s *eventScan) value() place {
 		}
 		s.data = true
 		return inData
+	case s.field.is("error") && s.form == formNone: // of llama.cpp, where it is JSON
+		return inError
 	}
 	return inOther
 }
@@ -252,6 +269,11 @@ func (s *eventScan) terminal() bool {
 // unnamed reports whether the event has no name of its own, so that the type in the data is its name.
 func (s *eventScan) unnamed() bool { return s.name.n == 0 || s.name.is("message") }
 
+// reports reports whether the name of the event says that it is an error.
+func (s *eventScan) reports() bool {
+	return s.name.is("error") || !s.name.over && bytes.HasSuffix(s.name.text(), []byte(".error"))
+}
+
 // ping reports whether the event only keeps the connection open, which says nothing about the form of the stream.
 func (s *eventScan) ping() bool { return s.name.is("ping") || s.unnamed() && s.json.typ.is("ping") }
 
@@ -277,7 +299,7 @@ func (s *eventScan) failure() int {
 	switch {
 	case s.json.status != 0 && s.known():
 		return s.json.status
-	case s.name.is("error"), s.name.is(failed), s.unnamed() && s.json.typ.is(failed), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
+	case s.reports(), s.name.is(failed), s.unnamed() && s.json.typ.is(failed), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
 		return http.StatusInternalServerError
 	case s.name.is("done"): // of Replicate
 		return s.json.reason
@@ -367,6 +389,7 @@ const (
 	roleList          // choices or candidates
 	roleItem          // one of them
 	roleDelta         // what Cohere adds
+	roleGroq          // what Groq says of its own
 	roleContent       // what a choice adds, and what is in that
 )
 
@@ -381,6 +404,7 @@ const (
 	memberOutput
 	memberFinish
 	memberDelta
+	memberGroq
 	memberError
 	memberEnd
 	memberReason
@@ -494,6 +518,8 @@ func (j *jsonScan) enter(object bool) {
 		role = roleOutput
 	case in == roleRoot && j.member == memberDelta && object:
 		role = roleDelta
+	case in == roleRoot && j.member == memberGroq && object:
+		role = roleGroq
 	case j.member == memberList && !object:
 		role, j.listed = roleList, true
 	case in == roleContent, in == roleItem && j.member == memberContent:
@@ -583,6 +609,10 @@ func memberOf(in role, name *word) scanMember {
 		}
 	case key == "choices" || key == "candidates":
 		return memberList
+	case in == roleGroq:
+		if key == "error" {
+			return memberError
+		}
 	case in == roleOutput:
 		if key == "finish_reason" {
 			return memberFinish
@@ -597,6 +627,8 @@ func memberOf(in role, name *word) scanMember {
 			return memberOutput
 		case "delta":
 			return memberDelta
+		case "x_groq":
+			return memberGroq
 		case "finish_reason":
 			return memberReason
 		case "reason":
@@ -614,7 +646,14 @@ func (j *jsonScan) stringValue() {
 	case memberContent:
 		j.item.content = j.item.content || j.word.n > 0
 	case memberError:
-		j.fault = j.word.n > 0
+		switch {
+		case j.role() != roleGroq:
+			j.fault = j.word.n > 0
+		case j.word.is("over_capacity"):
+			j.status = http.StatusServiceUnavailable
+		case j.word.n > 0:
+			j.status = http.StatusInternalServerError
+		}
 	case memberEnd:
 		j.reason = failureOf(&j.word)
 	case memberFinish:
@@ -638,10 +677,10 @@ func ends(reason *word) bool {
 }
 
 // failureOf returns the HTTP status of what a reason for the end says went wrong, 0 for one of an answer that ended well: Cohere has ERROR and
-// TIMEOUT (chat with streaming, finish_reason, 2025-11), OpenRouter, vLLM and watsonx have error.
+// TIMEOUT (chat with streaming, finish_reason, 2025-11), and in v1 ERROR_TOXIC and ERROR_LIMIT, OpenRouter, vLLM and watsonx have error.
 func failureOf(reason *word) int {
 	switch {
-	case strings.EqualFold(string(reason.text()), "error"):
+	case hasPrefixFold(string(reason.text()), "error"):
 		return http.StatusInternalServerError
 	case strings.EqualFold(string(reason.text()), "timeout"):
 		return http.StatusGatewayTimeout

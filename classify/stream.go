@@ -239,7 +239,7 @@ func (b *eventBody) judge(event []byte, part bool) {
 		// The answer and the prompt stand in it as well, and may stand before the error.
 		d = b.stated(event, failure)
 	case d.Failed():
-	case b.scan.name.is("error") || b.scan.json.fault:
+	case b.scan.reports() || b.scan.json.fault:
 		// Of no shape that says so by itself, but the name does.
 		d = b.classifier.Body(failure, b.resp.Header, dataOf(event))
 	default:
@@ -332,7 +332,7 @@ func dataOf(event []byte) []byte {
 	var data []byte
 	for line := range bytes.SplitSeq(event, []byte("\n")) {
 		field, value, _ := bytes.Cut(line, []byte(":"))
-		if string(field) != "data" {
+		if string(field) != "data" && (string(field) != "error" || !bytes.HasPrefix(bytes.TrimLeft(value, " \t"), []byte("{"))) {
 			continue
 		}
 		if value = bytes.TrimPrefix(value, []byte(" ")); data != nil {
