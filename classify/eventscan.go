@@ -245,6 +245,9 @@ var terminals = [...]string{
 
 const terminalTypes = len(terminals) - 1
 
+// ends reports whether the event ends its stream and is whole, whether or not the empty line behind it is there.
+func (s *eventScan) ends(torn bool) bool { return s.terminal() && (!torn || !s.torn()) }
+
 // answer reports whether the data of the event are a part of the answer as it is: a model may have written anything there.
 func (s *eventScan) answer() bool {
 	return s.name.is("output") || s.name.is("logs") // of Replicate
@@ -318,6 +321,14 @@ func (s *eventScan) hasEnd() bool {
 	return s.name.is("output") || !s.answer() && (s.json.listed || inFamily(s.name.text()) || inFamily(s.json.typ.text()))
 }
 
+// failedChoice returns the HTTP status of what the reason for the end of a choice says went wrong, 0 for none.
+func (s *eventScan) failedChoice() int {
+	if s.answer() || !s.known() {
+		return 0
+	}
+	return s.json.wrong
+}
+
 // known reports whether the name of the event is none, or one of an event in which a finish_reason is the reason for the end.
 func (s *eventScan) known() bool {
 	if s.unnamed() || inFamily(s.name.text()) || s.name.is("error") || s.name.is("result") { // result: of DashScope
@@ -366,7 +377,7 @@ type jsonScan struct {
 	word   word
 
 	typ    word // the outermost type
-	status int  // what a finish_reason means that is a failure, 0 for none
+	status int  // what a finish_reason of no choice means that is a failure, 0 for none
 	reason int  // the same of the reason that stands outermost
 	fault  bool // the delta that stands outermost has an error
 	listed bool // there are choices or candidates
@@ -375,6 +386,8 @@ type jsonScan struct {
 	open   choiceSet // of these there was more
 	ended  choiceSet // these ended
 	added  choiceSet // to these it adds something
+	failed choiceSet // these ended in an error
+	wrong  int       // what the finish_reason of one of those means
 }
 
 // role is what a container is to the end of the answer.
@@ -416,6 +429,7 @@ const (
 type choice struct {
 	index   int
 	reason  bool // it says why it ends
+	status  int  // what a finish_reason means that is a failure, 0 for none
 	content bool // it has more of the answer
 }
 
@@ -550,6 +564,10 @@ func (j *jsonScan) settle() {
 		j.added.set(i)
 	}
 	switch {
+	case j.item.status != 0:
+		j.wrong = j.item.status
+		j.failed.set(i)
+		j.open.clear(i)
 	case j.item.reason:
 		j.ended.set(i)
 		j.open.clear(i)
@@ -658,14 +676,14 @@ func (j *jsonScan) stringValue() {
 		j.reason = failureOf(&j.word)
 	case memberFinish:
 		// The one answer of DashScope stands beside its reason.
-		j.listed, j.item = true, choice{reason: ends(&j.word), content: !ends(&j.word)}
+		j.listed, j.item = true, choice{reason: ends(&j.word), content: !ends(&j.word), status: failureOf(&j.word)}
 		j.settle()
 	case memberReason:
-		if status := failureOf(&j.word); status != 0 {
-			j.status = status
+		if j.role() != roleItem {
+			j.status = failureOf(&j.word)
 			break
 		}
-		j.item.reason = ends(&j.word)
+		j.item.reason, j.item.status = ends(&j.word), failureOf(&j.word)
 	default:
 	}
 	j.member = memberOther

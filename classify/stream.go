@@ -76,6 +76,7 @@ type eventBody struct {
 
 	open choiceSet // these choices go on
 	over choiceSet // these ended
+	late int       // the HTTP status of the error that one of them ended in, which is told when the others ended
 }
 
 // Read hands out whole events.
@@ -177,7 +178,9 @@ func (b *eventBody) finish(err error) {
 	switch {
 	case err == nil:
 	case b.ended, b.over != choiceSet{} && b.open == choiceSet{}, b.endless && isEOF(err):
-		b.err = err
+		if b.err = err; b.late != 0 {
+			b.failed(b.reasoned(b.late))
+		}
 	case isEOF(err):
 		d := Decision{
 			Class: errcodes.ClassNetwork, Retry: errcodes.RetryBackoff, Safety: MaybeExecuted,
@@ -211,10 +214,18 @@ func (b *eventBody) fail(d Decision, err error) {
 
 // look looks at one event, or at what is left of one of which the beginning was handed out. torn says that the stream ended within it.
 func (b *eventBody) look(event []byte, torn bool) {
+	if torn {
+		b.scan.json.tear()
+	}
 	if !b.passed {
 		b.judge(event, false)
 	} else if failure := b.scan.failure(); failure != 0 {
 		b.failed(b.reasoned(failure)) // behind what was handed out
+	} else {
+		b.lost()
+	}
+	if b.err == nil && b.late != 0 && b.scan.ends(torn) {
+		b.failed(b.reasoned(b.late))
 	}
 	if b.err == nil && !b.scan.empty() {
 		b.note(torn)
@@ -228,7 +239,11 @@ func (b *eventBody) judge(event []byte, part bool) {
 	}
 	b.count()
 	failure := b.scan.failure()
-	if b.scan.answer() || failure == 0 && !mayBeError(event) {
+	if b.scan.answer() {
+		return
+	}
+	if failure == 0 && !mayBeError(event) {
+		b.lost()
 		return
 	}
 	event = plainLines(event)
@@ -246,7 +261,25 @@ func (b *eventBody) judge(event []byte, part bool) {
 		d = b.reasoned(failure)
 	}
 	d.Status = b.resp.StatusCode
-	b.failed(d)
+	if b.failed(d); b.err == nil {
+		b.lost()
+	}
+}
+
+// lost fails the stream if a choice ended in an error and no other goes on. While one does the error waits for its end.
+func (b *eventBody) lost() {
+	status := b.scan.failedChoice()
+	if status == 0 {
+		return
+	}
+	j := &b.scan.json
+	for i := range b.open {
+		if (b.open[i]|j.open[i]|j.named[i]&^b.over[i])&^(j.ended[i]|j.failed[i]) != 0 {
+			b.late = status
+			return
+		}
+	}
+	b.failed(b.reasoned(status))
 }
 
 // reasoned judges an event that says by nothing but the reason for the end that something failed. What else is in it a model wrote, so that
@@ -295,15 +328,12 @@ func (b *eventBody) count() {
 func (b *eventBody) note(torn bool) {
 	b.count()
 	s := &b.scan
-	if torn {
-		s.json.tear()
-	}
 	if s.answer() {
 		s.json = jsonScan{}
 	}
-	b.ended = b.ended || s.terminal() && (!torn || !s.torn())
+	b.ended = b.ended || s.ends(torn)
 	for i := range b.open {
-		b.over[i] = b.over[i]&^s.json.open[i] | s.json.ended[i]
+		b.over[i] = b.over[i]&^s.json.open[i] | s.json.ended[i] | s.json.failed[i]
 		b.open[i] = (b.open[i] | s.json.open[i] | s.json.named[i]) &^ b.over[i]
 	}
 	switch {

@@ -49,6 +49,7 @@ func TestStreamErrors(t *testing.T) {
 	image := "data: {\"candidates\":[{\"content\":{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"" + strings.Repeat("A", 100<<10) + "\"}}]}"
 	hello := "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"tools\":[{\"type\":\"function\"}]}}\n\n"
 	cohere := "event: message-start\ndata: {\"type\":\"message-start\"}\n\n"
+	two := chunkOf(0, "null") + chunkOf(1, "null")
 	cr := strings.NewReplacer("\n", "\r").Replace
 	crlf := strings.NewReplacer("\n", "\r\n").Replace
 	for _, tt := range []struct {
@@ -170,6 +171,15 @@ func TestStreamErrors(t *testing.T) {
 		{"a list with an error, indented", " [{\"error\":{\"code\":503,\"message\":\"The model is overloaded.\"}}]", "", errcodes.ClassOverloaded, "The model is overloaded.", Rejected},
 		{"groq, over capacity", chunk + "data: {\"choices\":[{\"delta\":{}}],\"x_groq\":{\"id\":\"r\",\"error\":\"over_capacity\"}}\n\n" + done, chunk, errcodes.ClassOverloaded, "", MaybeExecuted},
 		{"groq, another error", chunk + "data: {\"choices\":[],\"x_groq\":{\"error\":\"x\"}}\n\n" + done, chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error, [DONE]", two + chunkOf(1, `"error"`) + chunkOf(0, "null") + chunkOf(0, `"stop"`) + done, two + chunkOf(1, `"error"`) + chunkOf(0, "null") + chunkOf(0, `"stop"`), errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error, no [DONE]", two + chunkOf(1, `"timeout"`) + chunkOf(0, `"stop"`), "=", errcodes.ClassTimeout, "", MaybeExecuted},
+		{"one choice of two in error, the other cut", two + chunkOf(1, `"error"`) + chunkOf(0, "null"), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"one choice of two in error, the other ended", two + chunkOf(0, `"stop"`) + chunkOf(1, `"error"`) + done, two + chunkOf(0, `"stop"`), errcodes.ClassServerError, "", MaybeExecuted},
+		{"both choices in error", two + chunkOf(0, `"error"`) + chunkOf(1, `"error"`) + done, two + chunkOf(0, `"error"`), errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error in one chunk", two + "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"error\"},{\"index\":1,\"finish_reason\":\"stop\"}]}\n\n" + done, two, errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error in a long event", two + "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"error\",\"delta\":{\"content\":\"" + strings.Repeat("x", 100<<10) + "\"}}]}\n\n" + chunkOf(1, `"stop"`),
+			"=", errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error, and an error", two + "data: {\"error\":{\"message\":\"Overloaded\"},\"choices\":[{\"index\":0,\"finish_reason\":\"error\"}]}\n\n", two, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
 		{"an error with a reason", chunk + "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n", chunk, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
 		{"a choice that goes on behind another's end", chunk + reason + chunk, chunk + reason + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"an empty reason", chunk + emptyReason, chunk + emptyReason, errcodes.ClassNetwork, "", MaybeExecuted},
