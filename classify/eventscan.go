@@ -272,8 +272,8 @@ func (s *eventScan) terminal() bool {
 // unnamed reports whether the event has no name of its own, so that the type in the data is its name.
 func (s *eventScan) unnamed() bool { return s.name.n == 0 || s.name.is("message") }
 
-// reports reports whether the name of the event says that it is an error.
-func (s *eventScan) reports() bool {
+// namedError reports whether the name of the event says that it is an error.
+func (s *eventScan) namedError() bool {
 	return s.name.is("error") || !s.name.over && bytes.HasSuffix(s.name.text(), []byte(".error"))
 }
 
@@ -302,7 +302,7 @@ func (s *eventScan) failure() int {
 	switch {
 	case s.json.status != 0 && s.known():
 		return s.json.status
-	case s.reports(), s.name.is(failed), s.unnamed() && s.json.typ.is(failed), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
+	case s.namedError(), s.name.is(failed), s.unnamed() && s.json.typ.is(failed), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
 		return http.StatusInternalServerError
 	case s.name.is("done"): // of Replicate
 		return s.json.reason

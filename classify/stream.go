@@ -254,7 +254,7 @@ func (b *eventBody) judge(event []byte, part bool) {
 		// The answer and the prompt stand in it as well, and may stand before the error.
 		d = b.stated(event, failure)
 	case d.Failed():
-	case b.scan.reports() || b.scan.json.fault:
+	case b.scan.namedError() || b.scan.json.fault:
 		// Of no shape that says so by itself, but the name does.
 		d = b.classifier.Body(failure, b.resp.Header, dataOf(event))
 	default:

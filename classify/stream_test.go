@@ -530,6 +530,11 @@ func FuzzStreamErrors(f *testing.F) {
 	f.Add([]byte("data: "+strings.Repeat("y", 70<<10)+"\n\n"+chunk), 1000)
 	f.Add([]byte("\xef\xbb\xbfdata: {\"candidates\":[{\"index\":1,\"finishReason\":\"STOP\",\"x\":[\"\\\"\"]}]}\r\rdata: [DONE]\r\n\r\n"), 9)
 	f.Add([]byte("event: message-end\ndata: {\"delta\":{\"error\":\"x\",\"finish_reason\":\"ERROR\"},\ndata: \"type\":\"message-end\"}\n\n"), 2)
+	f.Add([]byte(chunkOf(0, "null")+chunkOf(1, `"error"`)+chunkOf(0, `"stop"`)+done), 11)
+	f.Add([]byte("event: output\ndata: {\"error\":\"x\"}\n\n [{\"error\":{}}]\r\r"), 2)
+	f.Add([]byte("data: [{\"choices\":[{\"finish_reason\":\"stop\"}],\"x_groq\":{\"error\":\"x\"}}]\n\nerror : \nerror:  {\"code\":500}\n\n"), 5)
+	f.Add([]byte("event: response.failed\ndata: {\"response\":{\"error\":{\"code\":\"x\",\"message\":\""+strings.Repeat("\\\"", 40<<10)), 900)
+	f.Add([]byte("data: {\"output\":{\"text\":\"a\",\"finish_reason\":\"null\"}}\n\nevent: ping\n\ndata: {\"data\":{\"candidates\":[{}"), 4)
 	f.Fuzz(func(t *testing.T, in []byte, size int) {
 		read := func(r io.Reader, size int) ([]byte, error) {
 			body := &eventBody{ctx: t.Context(), rc: io.NopCloser(r), resp: &http.Response{StatusCode: 200}}
