@@ -32,7 +32,7 @@ type eventScan struct {
 	raw   bool // a body that was written into the stream as it is: every line is data
 	data  bool // there was a field of data
 	form  form
-	plain word // the data, where they are no JSON
+	plain word // the data
 	json  jsonScan
 }
 
@@ -45,6 +45,7 @@ const (
 	inBlank        // behind the colon, where one blank is no part of the value
 	inName
 	inData
+	inError // behind the colon of a field that is called error
 	inOther
 )
 
@@ -53,7 +54,7 @@ type form uint8
 
 const (
 	formNone form = iota // none so far, or blanks
-	formJSON             // an object
+	formJSON             // an object, or a list
 	formText
 )
 
@@ -129,9 +130,11 @@ func (s *eventScan) take(part []byte) {
 		case inField:
 			if s.field.n == 0 {
 				switch part[0] {
-				case '{':
-					s.raw, s.at = true, inData
-					continue
+				case '{', '[':
+					if s.bare(part[0]) {
+						s.raw, s.at = true, inData
+						continue
+					}
 				case ' ', '\t':
 					s.at = inIndent
 					continue
@@ -147,7 +150,7 @@ func (s *eventScan) take(part []byte) {
 			s.at = inBlank
 		case inIndent:
 			if part = bytes.TrimLeft(part, " \t"); len(part) > 0 {
-				if s.at = inOther; part[0] == '{' {
+				if s.at = inOther; s.bare(part[0]) {
 					s.raw, s.at = true, inData
 				}
 			}
@@ -156,6 +159,13 @@ func (s *eventScan) take(part []byte) {
 				part = part[1:]
 			}
 			s.at = s.value()
+		case inError:
+			if part = bytes.TrimLeft(part, " \t"); len(part) > 0 {
+				if s.at = inOther; part[0] == '{' {
+					s.name, s.at = word{}, inData
+					s.name.add([]byte("error"))
+				}
+			}
 		case inName:
 			s.name.add(part)
 			return
@@ -166,6 +176,11 @@ func (s *eventScan) take(part []byte) {
 			return
 		}
 	}
+}
+
+// bare reports whether a line that begins with c is the beginning of a body that was written into the stream as it is. A list is one only in the place of an event.
+func (s *eventScan) bare(c byte) bool {
+	return c == '{' || c == '[' && s.name.n == 0 && !s.data
 }
 
 // value begins the value of a field and returns where the scan is then.
@@ -180,6 +195,8 @@ func (s *eventScan) value() place {
 		}
 		s.data = true
 		return inData
+	case s.field.is("error") && s.form == formNone: // of llama.cpp, where it is JSON
+		return inError
 	}
 	return inOther
 }
@@ -201,13 +218,12 @@ func (s *eventScan) payload(part []byte) {
 		if part = bytes.TrimLeft(part, " \t\r\n"); len(part) == 0 {
 			return
 		}
-		if s.form = formText; part[0] == '{' {
+		if s.form = formText; part[0] == '{' || part[0] == '[' {
 			s.form = formJSON
 		}
 	}
 	if s.form == formJSON {
 		s.json.feed(part)
-		return
 	}
 	s.plain.add(part)
 }
@@ -220,18 +236,29 @@ func (s *eventScan) torn() bool {
 	return s.form == formNone || s.form == formJSON && !s.json.closed
 }
 
-// terminals are the names of events that end an answer. The first of them stand in the data as well, as its type.
+// terminals are the names of events that end an answer. All but the last stand in the data as well, as its type.
 var terminals = [...]string{
 	"message_stop", "response.completed", "response.incomplete", "message-end",
 	"transcript.text.done", "speech.audio.done", "image_generation.completed", "image_edit.completed",
 	"stream-end", "done",
 }
 
-const terminalTypes = len(terminals) - 2
+const terminalTypes = len(terminals) - 1
+
+// ends reports whether the event ends its stream and is whole, whether or not the empty line behind it is there.
+func (s *eventScan) ends(torn bool) bool { return s.terminal() && (!torn || !s.torn()) }
+
+// answer reports whether the data of the event are a part of the answer as it is: a model may have written anything there.
+func (s *eventScan) answer() bool {
+	return s.name.is("output") || s.name.is("logs") // of Replicate
+}
 
 // terminal reports whether the event ends its stream.
 func (s *eventScan) terminal() bool {
-	if s.form == formText && !s.plain.over && string(bytes.TrimSpace(s.plain.text())) == "[DONE]" {
+	if s.answer() {
+		return false
+	}
+	if !s.plain.over && string(bytes.TrimSpace(s.plain.text())) == "[DONE]" {
 		return true
 	}
 	for i, t := range terminals {
@@ -245,13 +272,37 @@ func (s *eventScan) terminal() bool {
 // unnamed reports whether the event has no name of its own, so that the type in the data is its name.
 func (s *eventScan) unnamed() bool { return s.name.n == 0 || s.name.is("message") }
 
+// namedError reports whether the name of the event says that it is an error.
+func (s *eventScan) namedError() bool {
+	return s.name.is("error") || !s.name.over && bytes.HasSuffix(s.name.text(), []byte(".error"))
+}
+
+// ping reports whether the event only keeps the connection open, which says nothing about the form of the stream.
+func (s *eventScan) ping() bool { return s.name.is("ping") || s.unnamed() && s.json.typ.is("ping") }
+
+// answers reports whether the event is of the OpenAI Responses or Assistants API, where one that says that the answer failed holds what there is of
+// it, and the instructions.
+func (s *eventScan) answers() bool {
+	kind := s.name.text()
+	if s.unnamed() {
+		kind = s.json.typ.text()
+	}
+	return bytes.HasPrefix(kind, []byte("response.")) || bytes.HasPrefix(kind, []byte("thread."))
+}
+
 // failure returns the HTTP status of the error that the event reports by its name or by a reason for the end, 0 for none.
 func (s *eventScan) failure() int {
-	const messageEnd = "message-end" // of Cohere, v2
+	if s.answer() {
+		return 0
+	}
+	const (
+		messageEnd = "message-end" // of Cohere, v2
+		failed     = "response.failed"
+	)
 	switch {
-	case s.json.status != 0:
+	case s.json.status != 0 && s.known():
 		return s.json.status
-	case s.name.is("error"), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
+	case s.namedError(), s.name.is(failed), s.unnamed() && s.json.typ.is(failed), s.json.fault && (s.name.is(messageEnd) || s.unnamed() && s.json.typ.is(messageEnd)):
 		return http.StatusInternalServerError
 	case s.name.is("done"): // of Replicate
 		return s.json.reason
@@ -262,17 +313,37 @@ func (s *eventScan) failure() int {
 // families are how the names begin of events whose streams have a terminal event.
 var families = [...]string{
 	"message_start", "message_delta", "content_block_", "response.", "message-start", "content-start", "content-delta",
-	"transcript.text.", "speech.audio.", "image_generation.", "image_edit.", "thread.",
+	"transcript.text.", "speech.audio.", "image_generation.", "image_edit.", "thread.", "stream-start", "text-generation",
 }
 
 // hasEnd reports whether the event is of a form whose streams have a terminal event.
 func (s *eventScan) hasEnd() bool {
+	return s.name.is("output") || !s.answer() && (s.json.listed || inFamily(s.name.text()) || inFamily(s.json.typ.text()))
+}
+
+// failedChoice returns the HTTP status of what the reason for the end of a choice says went wrong, 0 for none.
+func (s *eventScan) failedChoice() int {
+	if s.answer() || !s.known() {
+		return 0
+	}
+	return s.json.wrong
+}
+
+// known reports whether the name of the event is none, or one of an event in which a finish_reason is the reason for the end.
+func (s *eventScan) known() bool {
+	if s.unnamed() || inFamily(s.name.text()) || s.name.is("error") || s.name.is("result") { // result: of DashScope
+		return true
+	}
+	return slices.ContainsFunc(terminals[:], s.name.is)
+}
+
+func inFamily(name []byte) bool {
 	for _, f := range families {
-		if bytes.HasPrefix(s.name.text(), []byte(f)) || bytes.HasPrefix(s.json.typ.text(), []byte(f)) {
+		if bytes.HasPrefix(name, []byte(f)) {
 			return true
 		}
 	}
-	return s.json.listed
+	return false
 }
 
 // word is the beginning of a short text.
@@ -292,7 +363,7 @@ func (w *word) text() []byte { return w.buf[:w.n] }
 
 func (w *word) is(s string) bool { return !w.over && string(w.buf[:w.n]) == s }
 
-// jsonScan reads an object as it comes. It follows the few members that say how an answer ends, and skips the rest.
+// jsonScan reads an object, or a list of objects, as it comes. It follows the few members that say how an answer ends, and skips the rest.
 type jsonScan struct {
 	depth  int
 	roles  [maxRoles]role // of the containers around, outermost first
@@ -306,7 +377,7 @@ type jsonScan struct {
 	word   word
 
 	typ    word // the outermost type
-	status int  // what a finish_reason means that is a failure, 0 for none
+	status int  // what a finish_reason of no choice means that is a failure, 0 for none
 	reason int  // the same of the reason that stands outermost
 	fault  bool // the delta that stands outermost has an error
 	listed bool // there are choices or candidates
@@ -314,6 +385,9 @@ type jsonScan struct {
 	named  choiceSet // these choices were there
 	open   choiceSet // of these there was more
 	ended  choiceSet // these ended
+	added  choiceSet // to these it adds something
+	failed choiceSet // these ended in an error
+	wrong  int       // what the finish_reason of one of those means
 }
 
 // role is what a container is to the end of the answer.
@@ -321,11 +395,14 @@ type role uint8
 
 const (
 	roleOther    role = iota
+	roleOuter         // the list of which it is an element
 	roleRoot          // the object itself
-	roleResponse      // the object that some wrap it in
+	roleResponse      // the object that some wrap the answer in
+	roleOutput        // that of DashScope
 	roleList          // choices or candidates
 	roleItem          // one of them
 	roleDelta         // what Cohere adds
+	roleGroq          // what Groq says of its own
 	roleContent       // what a choice adds, and what is in that
 )
 
@@ -337,7 +414,10 @@ const (
 	memberType
 	memberList
 	memberResponse
+	memberOutput
+	memberFinish
 	memberDelta
+	memberGroq
 	memberError
 	memberEnd
 	memberReason
@@ -349,6 +429,7 @@ const (
 type choice struct {
 	index   int
 	reason  bool // it says why it ends
+	status  int  // what a finish_reason means that is a failure, 0 for none
 	content bool // it has more of the answer
 }
 
@@ -377,7 +458,7 @@ func (j *jsonScan) feed(part []byte) {
 			j.leave()
 		case ',':
 			j.endScalar()
-			j.member, j.name = memberOther, j.role() != roleList
+			j.member, j.name = memberOther, j.role() != roleList && j.role() != roleOuter
 		case ':':
 			j.name = false
 		case ' ', '\t', '\r', '\n':
@@ -439,14 +520,20 @@ func (j *jsonScan) role() role {
 func (j *jsonScan) enter(object bool) {
 	in, role := j.role(), roleOther
 	switch {
-	case j.depth == 0:
+	case j.depth == 0 && !object:
+		role = roleOuter
+	case j.depth == 0, in == roleOuter && object:
 		role = roleRoot
 	case in == roleList && object:
 		role, j.item = roleItem, choice{}
 	case in == roleRoot && j.member == memberResponse && object:
 		role = roleResponse
+	case in == roleRoot && j.member == memberOutput && object:
+		role = roleOutput
 	case in == roleRoot && j.member == memberDelta && object:
 		role = roleDelta
+	case in == roleRoot && j.member == memberGroq && object:
+		role = roleGroq
 	case j.member == memberList && !object:
 		role, j.listed = roleList, true
 	case in == roleContent, in == roleItem && j.member == memberContent:
@@ -472,7 +559,15 @@ func (j *jsonScan) leave() {
 // settle counts the choice that was read as ended or not. One that adds nothing has not ended by that, nor does it go on behind its end: some list
 // every choice in every chunk, and what the filters of Azure find may come last.
 func (j *jsonScan) settle() {
-	switch i := j.item.index; {
+	i := j.item.index
+	if j.item.content {
+		j.added.set(i)
+	}
+	switch {
+	case j.item.status != 0:
+		j.wrong = j.item.status
+		j.failed.set(i)
+		j.open.clear(i)
 	case j.item.reason:
 		j.ended.set(i)
 		j.open.clear(i)
@@ -484,12 +579,21 @@ func (j *jsonScan) settle() {
 	}
 }
 
-// tear ends the object where it broke off: a choice that is not whole goes on.
+// tear ends the object where it broke off. A choice that is not whole goes on. One that is whole has not ended by what it says, because whoever
+// reads the stream drops the event and what it adds.
 func (j *jsonScan) tear() {
+	if j.closed {
+		return
+	}
 	if slices.Contains(j.roles[:min(j.depth, len(j.roles))], roleItem) {
 		j.item.reason, j.item.content = false, true
 		j.settle()
 	}
+	for i := range j.ended {
+		j.open[i] |= j.added[i]
+		j.named[i] |= j.ended[i]
+	}
+	j.ended = choiceSet{}
 }
 
 // memberOf returns which member of a container a name is.
@@ -523,14 +627,26 @@ func memberOf(in role, name *word) scanMember {
 		}
 	case key == "choices" || key == "candidates":
 		return memberList
+	case in == roleGroq:
+		if key == "error" {
+			return memberError
+		}
+	case in == roleOutput:
+		if key == "finish_reason" {
+			return memberFinish
+		}
 	case in == roleRoot:
 		switch key {
-		case "type":
+		case "type", "event_type":
 			return memberType
-		case "response":
+		case "response", "data":
 			return memberResponse
+		case "output":
+			return memberOutput
 		case "delta":
 			return memberDelta
+		case "x_groq":
+			return memberGroq
 		case "finish_reason":
 			return memberReason
 		case "reason":
@@ -548,25 +664,41 @@ func (j *jsonScan) stringValue() {
 	case memberContent:
 		j.item.content = j.item.content || j.word.n > 0
 	case memberError:
-		j.fault = j.word.n > 0
+		switch {
+		case j.role() != roleGroq:
+			j.fault = j.word.n > 0
+		case j.word.is("over_capacity"):
+			j.status = http.StatusServiceUnavailable
+		case j.word.n > 0:
+			j.status = http.StatusInternalServerError
+		}
 	case memberEnd:
 		j.reason = failureOf(&j.word)
+	case memberFinish:
+		// The one answer of DashScope stands beside its reason.
+		j.listed, j.item = true, choice{reason: ends(&j.word), content: !ends(&j.word), status: failureOf(&j.word)}
+		j.settle()
 	case memberReason:
-		if status := failureOf(&j.word); status != 0 {
-			j.status = status
+		if j.role() != roleItem {
+			j.status = failureOf(&j.word)
 			break
 		}
-		j.item.reason = j.word.n > 0 && !bytes.HasSuffix(j.word.text(), []byte("_UNSPECIFIED"))
+		j.item.reason, j.item.status = ends(&j.word), failureOf(&j.word)
 	default:
 	}
 	j.member = memberOther
 }
 
+// ends reports whether a reason is one: DashScope says null in a string where there is none yet.
+func ends(reason *word) bool {
+	return reason.n > 0 && !reason.is("null") && !bytes.HasSuffix(reason.text(), []byte("_UNSPECIFIED"))
+}
+
 // failureOf returns the HTTP status of what a reason for the end says went wrong, 0 for one of an answer that ended well: Cohere has ERROR and
-// TIMEOUT (chat with streaming, finish_reason, 2025-11), OpenRouter, vLLM and watsonx have error.
+// TIMEOUT (chat with streaming, finish_reason, 2025-11), and in v1 ERROR_TOXIC and ERROR_LIMIT, OpenRouter, vLLM and watsonx have error.
 func failureOf(reason *word) int {
 	switch {
-	case strings.EqualFold(string(reason.text()), "error"):
+	case hasPrefixFold(string(reason.text()), "error"):
 		return http.StatusInternalServerError
 	case strings.EqualFold(string(reason.text()), "timeout"):
 		return http.StatusGatewayTimeout

@@ -71,10 +71,12 @@ type eventBody struct {
 	counted bool      // it is one of events
 	passed  bool      // its beginning was handed out: it is too long to be held
 	ended   bool      // the end was announced
+	formed  bool      // an event has arrived whole that is no ping: the stream has a form
 	endless bool      // no event yet was of a form whose streams have a terminal event
 
 	open choiceSet // these choices go on
 	over choiceSet // these ended
+	late int       // the HTTP status of the error that one of them ended in, which is told when the others ended
 }
 
 // Read hands out whole events.
@@ -143,7 +145,7 @@ func (b *eventBody) take(data []byte, err error) int {
 		at += n
 		if !end {
 			if at-whole == maxEvent && !b.passed {
-				b.judge(data[whole:at])
+				b.judge(data[whole:at], true)
 				b.passed = b.err == nil
 			}
 			continue
@@ -176,7 +178,9 @@ func (b *eventBody) finish(err error) {
 	switch {
 	case err == nil:
 	case b.ended, b.over != choiceSet{} && b.open == choiceSet{}, b.endless && isEOF(err):
-		b.err = err
+		if b.err = err; b.late != 0 {
+			b.failed(b.reasoned(b.late))
+		}
 	case isEOF(err):
 		d := Decision{
 			Class: errcodes.ClassNetwork, Retry: errcodes.RetryBackoff, Safety: MaybeExecuted,
@@ -210,38 +214,72 @@ func (b *eventBody) fail(d Decision, err error) {
 
 // look looks at one event, or at what is left of one of which the beginning was handed out. torn says that the stream ended within it.
 func (b *eventBody) look(event []byte, torn bool) {
+	if torn {
+		b.scan.json.tear()
+	}
 	if !b.passed {
-		b.judge(event)
+		b.judge(event, false)
 	} else if failure := b.scan.failure(); failure != 0 {
 		b.failed(b.reasoned(failure)) // behind what was handed out
+	} else {
+		b.lost()
+	}
+	if b.err == nil && b.late != 0 && b.scan.ends(torn) {
+		b.failed(b.reasoned(b.late))
 	}
 	if b.err == nil && !b.scan.empty() {
 		b.note(torn)
 	}
 }
 
-// judge fails the stream if an event is an error.
-func (b *eventBody) judge(event []byte) {
+// judge fails the stream if an event is an error. part says that the event is but the beginning of one.
+func (b *eventBody) judge(event []byte, part bool) {
 	if b.scan.empty() {
 		return
 	}
 	b.count()
 	failure := b.scan.failure()
+	if b.scan.answer() {
+		return
+	}
 	if failure == 0 && !mayBeError(event) {
+		b.lost()
 		return
 	}
 	event = plainLines(event)
 	d := b.classifier.Body(b.resp.StatusCode, b.resp.Header, event)
-	if failure != 0 && !d.Failed() {
-		// Of no shape that says so by itself, but the name does, or the reason for the end.
-		if b.scan.name.is("error") || b.scan.json.fault {
-			d = b.classifier.Body(failure, b.resp.Header, dataOf(event))
-		} else {
-			d = b.reasoned(failure)
-		}
+	switch {
+	case failure == 0 && !d.Failed():
+	case part || b.scan.answers():
+		// The answer and the prompt stand in it as well, and may stand before the error.
+		d = b.stated(event, failure)
+	case d.Failed():
+	case b.scan.namedError() || b.scan.json.fault:
+		// Of no shape that says so by itself, but the name does.
+		d = b.classifier.Body(failure, b.resp.Header, dataOf(event))
+	default:
+		d = b.reasoned(failure)
 	}
 	d.Status = b.resp.StatusCode
-	b.failed(d)
+	if b.failed(d); b.err == nil {
+		b.lost()
+	}
+}
+
+// lost fails the stream if a choice ended in an error and no other goes on. While one does the error waits for its end.
+func (b *eventBody) lost() {
+	status := b.scan.failedChoice()
+	if status == 0 {
+		return
+	}
+	j := &b.scan.json
+	for i := range b.open {
+		if (b.open[i]|j.open[i]|j.named[i]&^b.over[i])&^(j.ended[i]|j.failed[i]) != 0 {
+			b.late = status
+			return
+		}
+	}
+	b.failed(b.reasoned(status))
 }
 
 // reasoned judges an event that says by nothing but the reason for the end that something failed. What else is in it a model wrote, so that
@@ -250,6 +288,21 @@ func (b *eventBody) reasoned(failure int) Decision {
 	d := b.classifier.Body(failure, b.resp.Header, nil)
 	d.Status, d.Rule, d.Safety = b.resp.StatusCode, ruleStreamReport, MaybeExecuted
 	return d
+}
+
+// stated judges an event in which more stands than an error by nothing but the error.
+func (b *eventBody) stated(event []byte, failure int) Decision {
+	if failure == 0 {
+		failure = http.StatusInternalServerError
+	}
+	said := errorIn(event)
+	if said == nil {
+		return b.reasoned(failure)
+	}
+	if d := b.classifier.Body(b.resp.StatusCode, b.resp.Header, said); d.Failed() {
+		return d
+	}
+	return b.classifier.Body(failure, b.resp.Header, said)
 }
 
 // failed ends the stream if d is about a failure.
@@ -275,15 +328,20 @@ func (b *eventBody) count() {
 func (b *eventBody) note(torn bool) {
 	b.count()
 	s := &b.scan
-	if torn {
-		s.json.tear()
+	if s.answer() {
+		s.json = jsonScan{}
 	}
-	b.ended = b.ended || s.terminal() && (!torn || !s.torn())
+	b.ended = b.ended || s.ends(torn)
 	for i := range b.open {
-		b.over[i] = b.over[i]&^s.json.open[i] | s.json.ended[i]
+		b.over[i] = b.over[i]&^s.json.open[i] | s.json.ended[i] | s.json.failed[i]
 		b.open[i] = (b.open[i] | s.json.open[i] | s.json.named[i]) &^ b.over[i]
 	}
-	b.endless = (b.endless || b.events == 1) && !s.hasEnd()
+	switch {
+	case s.hasEnd():
+		b.endless, b.formed = false, true
+	case !torn && !b.formed && !s.ping():
+		b.endless, b.formed = true, true
+	}
 }
 
 // Close closes the stream.
@@ -304,7 +362,7 @@ func dataOf(event []byte) []byte {
 	var data []byte
 	for line := range bytes.SplitSeq(event, []byte("\n")) {
 		field, value, _ := bytes.Cut(line, []byte(":"))
-		if string(field) != "data" {
+		if string(field) != "data" && (string(field) != "error" || !bytes.HasPrefix(bytes.TrimLeft(value, " \t"), []byte("{"))) {
 			continue
 		}
 		if value = bytes.TrimPrefix(value, []byte(" ")); data != nil {
@@ -314,6 +372,51 @@ func dataOf(event []byte) []byte {
 		}
 	}
 	return data
+}
+
+// errorIn returns what an event of plain lines says of an error, as an object: the error in its response or outermost, the message and the code that
+// stand outermost. It returns nil where there is none.
+func errorIn(event []byte) []byte {
+	data := dataOf(event)
+	if data == nil {
+		data = event // a body that was written into the stream as it is
+	}
+	src := string(data)
+	d, ok := readJSON(src, skipBlank(src, 0), nil)
+	if !ok || !d.is(0, kindObject) {
+		return nil
+	}
+	said := []byte("{")
+	add := func(name string, i int32) {
+		if len(said) > 1 {
+			said = append(said, ',')
+		}
+		said = append(strconv.AppendQuote(said, name), ':')
+		n := &d.nodes[i]
+		if value := src[n.start:n.end]; n.kind == kindString {
+			said = append(append(append(said, '"'), value...), '"')
+		} else {
+			said = append(said, value...)
+		}
+	}
+	for _, name := range []string{"message", "code"} {
+		if i := d.get(0, name); d.text(i) != "" {
+			add(name, i)
+		}
+	}
+	for _, i := range []int32{d.get(d.get(0, "response"), "error"), d.get(0, "error"), d.get(0, "last_error")} {
+		if d.is(i, kindObject) && !d.blank(i) || d.str(i) != "" {
+			add("error", i) // the last, because it may be cut off
+			break
+		}
+	}
+	switch {
+	case len(said) == 1:
+		return nil
+	case !d.whole:
+		return said
+	}
+	return append(said, '}')
 }
 
 // mayBeError reports whether it is worth reading an event as JSON: few events of a stream that is well are. It looks at the quotation marks

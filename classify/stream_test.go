@@ -49,6 +49,7 @@ func TestStreamErrors(t *testing.T) {
 	image := "data: {\"candidates\":[{\"content\":{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"" + strings.Repeat("A", 100<<10) + "\"}}]}"
 	hello := "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"tools\":[{\"type\":\"function\"}]}}\n\n"
 	cohere := "event: message-start\ndata: {\"type\":\"message-start\"}\n\n"
+	two := chunkOf(0, "null") + chunkOf(1, "null")
 	cr := strings.NewReplacer("\n", "\r").Replace
 	crlf := strings.NewReplacer("\n", "\r\n").Replace
 	for _, tt := range []struct {
@@ -96,6 +97,8 @@ func TestStreamErrors(t *testing.T) {
 		{"what a filter found behind the end", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":0,\"finish_reason\":null,\"content_filter_results\":{},\"content_filter_offsets\":{\"check_offset\":9}}]}\n\n",
 			"=", errcodes.ClassUnknown, "", 0},
 		{"half of the usage", chunk + reason + "data: {\"choices\":[],\"usage\":{\"total", "=", errcodes.ClassUnknown, "", 0},
+		{"half of the usage behind the choice that ended", chunk + reason + "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"total", "=", errcodes.ClassUnknown, "", 0},
+		{"the last chunk whole but for the empty line", strings.TrimSpace(chunk + reason), "=", errcodes.ClassUnknown, "", 0},
 		{"cr", cr(chunk + done), "=", errcodes.ClassUnknown, "", 0},
 		{"cr and comments", cr(": ping\n\n" + chunk + "\n\n: ping\n\n" + reason), "=", errcodes.ClassUnknown, "", 0},
 		{"all the line ends", chunk + cr(chunk) + crlf(chunk) + "\n" + cr(chunk) + "\n" + crlf(reason), "=", errcodes.ClassUnknown, "", 0},
@@ -107,6 +110,24 @@ func TestStreamErrors(t *testing.T) {
 		{"response.incomplete", hello + "data: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"error\":null,\"incomplete_details\":{\"reason\":\"content_filter\"},\"output\":[{\"type\":\"mcp_call\",\"status\":\"failed\",\"error\":\"x\"}]}}\n\n",
 			"=", errcodes.ClassUnknown, "", 0},
 		{"done", "event: output\ndata: hi\n\nevent: done\ndata: {}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"output of words that look like errors", "event: output\ndata: {\"error\":\"not found\"}\n\nevent: output\ndata: {\"finish_reason\":\"error\"}\n\n" +
+			"event: output\ndata: {\"choices\":[{\"finish_reason\":\"error\"}]}\n\nevent: output\ndata: {\"type\":\"error\",\"message\":\"Overloaded\"}\n\n" +
+			"event: logs\ndata: {\"error\":\"none\"}\n\nevent: output\ndata: {\"delta\":{\"finish_reason\":\"timeout\"}}\n\nevent: done\ndata: {}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a long output of words that look like errors", "event: output\ndata: {\"error\":\"not found\",\"text\":\"" + strings.Repeat("x", 100<<10) + "\",\"finish_reason\":\"error\"}\n\nevent: done\ndata: {}\n\n",
+			"=", errcodes.ClassUnknown, "", 0},
+		{"a reason in an event of another form", "event: tick\ndata: {\"finish_reason\":\"error\",\"choices\":[]}\n\ndata: [DONE]\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"text-generation", "event: stream-start\ndata: {\"event_type\":\"stream-start\"}\n\nevent: text-generation\ndata: {\"event_type\":\"text-generation\",\"text\":\"a\"}\n\n" +
+			"event: stream-end\ndata: {\"event_type\":\"stream-end\",\"finish_reason\":\"COMPLETE\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"text-generation, names in the data alone", "data: {\"event_type\":\"stream-start\"}\n\ndata: {\"event_type\":\"stream-end\"}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"output with choices", dashScope("null") + dashScope("stop"), "=", errcodes.ClassUnknown, "", 0},
+		{"output with text", strings.NewReplacer("\"choices\":[{\"message\":{\"content\":\"a\"},", "\"text\":\"a\",", "}]", "").Replace(dashScope("null") + dashScope("stop")), "=", errcodes.ClassUnknown, "", 0},
+		{"choices in data", "data: {\"data\":{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}}\n\ndata: {\"data\":{\"choices\":[{\"finish_reason\":\"stop\"}]}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"choices in a list", "data: [{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}]\n\ndata: [1,\"choices\",{\"choices\":[{\"finish_reason\":\"stop\"}]}]\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"chat in a list that ends with [DONE]", "data: [{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}]\n\ndata:  [DONE] \n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"lists of a form of their own", "data: [INST] \"\n\ndata: [\n\ndata: [[]]\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"fields of other forms", "error: none\ndata: x\n\nerror\ndata: y\n\ndata: z\nerror: {\n[debug]\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"groq, no error", chunk + "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"x_groq\":{\"id\":\"r\",\"error\":\"\",\"usage\":{\"error\":\"x\"}}}\n\n", "=", errcodes.ClassUnknown, "", 0},
+		{"a form of its own behind a ping", "event: ping\ndata: {}\n\ndata: tick\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a form of its own", "data: tick\n\ndata: tock\n\n", "=", errcodes.ClassUnknown, "", 0},
 		{"a long event of a form of its own", long, "=", errcodes.ClassUnknown, "", 0},
 		{"long event", long + done, "=", errcodes.ClassUnknown, "", 0},
@@ -122,6 +143,43 @@ func TestStreamErrors(t *testing.T) {
 		{"responses failed", "event: response.created\ndata: {}\n\nevent: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"Slow.\"}}}\n\n",
 			"event: response.created\ndata: {}\n\n", errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
 
+		{"responses failed, without an error", hello + failedAs(`"error":null,`+essay+`}`), hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, named alone", hello + "event: response.failed\ndata: {\"response\":{\"error\":null," + essay + "}}\n\n", hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, the error behind the answer", hello + failedAs(essay+`,"error":{"code":"server_error","message":"Sorry."}}`), hello, errcodes.ClassServerError, "Sorry.", MaybeExecuted},
+		{"responses failed, the error behind a long answer", hello + failedAs(strings.Replace(essay, "essay", strings.Repeat("essay ", 20<<10), 1)+`,"error":{"code":"server_error","message":"Sorry."}}`),
+			hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, the error behind a long prompt", hello + failedAs(`"instructions":"You exceeded your current quota. `+strings.Repeat("x", 100<<10)+`","error":{"code":"server_error"}}`),
+			hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"responses failed, the error before a long answer", hello + failedAs(`"error":{"code":"rate_limit_exceeded","message":"Slow."},`+strings.Replace(essay, "essay", strings.Repeat("essay ", 20<<10), 1)+`}`),
+			hello, errcodes.ClassRateLimited, "Slow.", MaybeExecuted},
+		{"response.completed that failed without an error", hello + "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"failed\",\"error\":null," + essay + "}}\n\n", hello, errcodes.ClassServerError, "", MaybeExecuted},
+		{"a run failed", "event: thread.run.failed\ndata: {\"status\":\"failed\",\"instructions\":\"You exceeded your current quota.\",\"last_error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"Slow.\"}}\n\n",
+			"", errcodes.ClassRateLimited, "Slow.", Rejected},
+		{"a long error event, the error behind the rest", chunk + "event: error\ndata: {\"type\":\"error\",\"text\":\"You exceeded your current quota. " + strings.Repeat("x", 100<<10) + "\",\"error\":{\"message\":\"Overloaded\"}}\n\n",
+			chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"a long error event, the error before the rest", chunk + "event: error\ndata: {\"type\":\"error\",\"code\":\"server_overloaded\",\"message\":\"Overloaded\",\"text\":\"You exceeded your current quota. " + strings.Repeat("x", 100<<10) + "\"}\n\n",
+			chunk, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
+		{"a long error event of text", chunk + "event: error\ndata: You exceeded your current quota. " + strings.Repeat("x", 100<<10) + "\n\n", chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"an error that is long itself", chunk + "data: {\"error\":{\"code\":\"server_overloaded\",\"message\":\"" + strings.Repeat("x", 100<<10) + "\"}}\n\n",
+			chunk, errcodes.ClassOverloaded, strings.Repeat("x", 64<<10-len("data: {\"error\":{\"code\":\"server_overloaded\",\"message\":\"")), MaybeExecuted},
+		{"a field of an error", chunk + "error: {\"code\":503,\"message\":\"The engine is overloaded.\",\"type\":\"unavailable_error\"}\n\n" + done, chunk, errcodes.ClassOverloaded, "The engine is overloaded.", MaybeExecuted},
+		{"a field of an error, first", "error:{\"code\":500,\"message\":\"Compute error.\"}\n\n", "", errcodes.ClassServerError, "Compute error.", Rejected},
+		{"a name that ends in error", hello + "event: conversation.response.error\ndata: {\"type\":\"conversation.response.error\",\"message\":\"Overloaded\",\"code\":503}\n\n", hello, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
+		{"a choice that is toxic", chunk + "data: {\"choices\":[{\"finish_reason\":\"ERROR_TOXIC\"}]}\n\n" + done, chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"stream-end at a limit", "event: stream-end\ndata: {\"finish_reason\":\"error_limit\"}\n\n", "", errcodes.ClassServerError, "", MaybeExecuted},
+		{"a list with an error", chunk + "[{\n  \"error\": {\"code\":503,\"message\":\"The model is overloaded.\",\"status\":\"UNAVAILABLE\"}\n}]\n", chunk, errcodes.ClassOverloaded, "The model is overloaded.", MaybeExecuted},
+		{"a list with an error, indented", " [{\"error\":{\"code\":503,\"message\":\"The model is overloaded.\"}}]", "", errcodes.ClassOverloaded, "The model is overloaded.", Rejected},
+		{"groq, over capacity", chunk + "data: {\"choices\":[{\"delta\":{}}],\"x_groq\":{\"id\":\"r\",\"error\":\"over_capacity\"}}\n\n" + done, chunk, errcodes.ClassOverloaded, "", MaybeExecuted},
+		{"groq, another error", chunk + "data: {\"choices\":[],\"x_groq\":{\"error\":\"x\"}}\n\n" + done, chunk, errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error, [DONE]", two + chunkOf(1, `"error"`) + chunkOf(0, "null") + chunkOf(0, `"stop"`) + done, two + chunkOf(1, `"error"`) + chunkOf(0, "null") + chunkOf(0, `"stop"`), errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error, no [DONE]", two + chunkOf(1, `"timeout"`) + chunkOf(0, `"stop"`), "=", errcodes.ClassTimeout, "", MaybeExecuted},
+		{"one choice of two in error, the other cut", two + chunkOf(1, `"error"`) + chunkOf(0, "null"), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"one choice of two in error, the other ended", two + chunkOf(0, `"stop"`) + chunkOf(1, `"error"`) + done, two + chunkOf(0, `"stop"`), errcodes.ClassServerError, "", MaybeExecuted},
+		{"both choices in error", two + chunkOf(0, `"error"`) + chunkOf(1, `"error"`) + done, two + chunkOf(0, `"error"`), errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error in one chunk", two + "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"error\"},{\"index\":1,\"finish_reason\":\"stop\"}]}\n\n" + done, two, errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error in a long event", two + "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"error\",\"delta\":{\"content\":\"" + strings.Repeat("x", 100<<10) + "\"}}]}\n\n" + chunkOf(1, `"stop"`),
+			"=", errcodes.ClassServerError, "", MaybeExecuted},
+		{"one choice of two in error, and an error", two + "data: {\"error\":{\"message\":\"Overloaded\"},\"choices\":[{\"index\":0,\"finish_reason\":\"error\"}]}\n\n", two, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
 		{"an error with a reason", chunk + "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n", chunk, errcodes.ClassOverloaded, "Overloaded", MaybeExecuted},
 		{"a choice that goes on behind another's end", chunk + reason + chunk, chunk + reason + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"an empty reason", chunk + emptyReason, chunk + emptyReason, errcodes.ClassNetwork, "", MaybeExecuted},
@@ -172,6 +230,13 @@ func TestStreamErrors(t *testing.T) {
 		{"gemini, half an image", image[:90<<10], "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"gemini, a reason before half an image", strings.Replace(image, "{\"content", "{\"finishReason\":\"STOP\",\"content", 1)[:90<<10], "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half of the last chunk", chunk + "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"the last chunk torn behind its choice", chunk + "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"usage\":{\"to", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"the last chunk of reason alone torn behind its choice", strings.TrimSuffix(chunk+reason, "]}\n\n"), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, the last chunk torn behind its candidate", image + "}]}\n\n" + "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"42\"}]},\"finishReason\":\"STOP\"}],\"usageMeta", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"gemini, the only chunk torn behind its candidate", "data: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMeta", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a chunk torn that adds to a choice behind its end", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"us", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"two choices, the second torn in a long event", chunkOf(0, "null") + chunkOf(1, "null") + chunkOf(0, `"stop"`) +
+			"data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"" + strings.Repeat("x", 100<<10) + "\"},\"finish_reason\":\"stop\"}],\"us", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half of another choice", chunkOf(0, `"stop"`) + "data: {\"choices\":[{\"index\":1,\"del", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half of the terminal event", hello + "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"out", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a name of the terminal event alone", hello + "event: response.completed\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
@@ -179,6 +244,24 @@ func TestStreamErrors(t *testing.T) {
 		{"half a transcript", "event: transcript.text.delta\ndata: {}\n\n", "event: transcript.text.delta\ndata: {}\n\n", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"a part of a response", "event: response.output_text.done\ndata: {}\n\n", "event: response.output_text.done\ndata: {}\n\n", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"chat behind a hello", "data: hello\n\n" + chunk, "data: hello\n\n" + chunk, errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of the first event", "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"cho", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of the first event's name", "event: message_sta", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of the first event of a form of its own", "data: {\"jsonrpc\":\"2.0\",", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of a long first event", long[:90<<10], "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of a body that is no event", "{\"mess", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a first event that lacks the empty line", "data: tick\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a ping alone", "event: ping\ndata: {\"type\":\"ping\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a ping alone, its name in the data", "data: {\"type\":\"ping\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"a ping and half of the first event", "event: ping\ndata: {}\n\ndata: tic", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output without its end", "event: output\ndata: hi\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output that says it is done", "event: output\ndata: [DONE]\n\nevent: output\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of a text-generation", "event: stream-start\ndata: {}\n\nevent: text-generation\ndata: {\"text\":\"a\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of a text-generation, names in the data alone", "data: {\"event_type\":\"stream-start\"}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output with choices, no end", dashScope("null") + dashScope("null"), "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"output with text, no end", "data: {\"output\":{\"text\":\"a\",\"finish_reason\":\"null\"}}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"choices in data, no end", "data: {\"data\":{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}}\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"choices in a list, no end", "data: [{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}]\n\n", "=", errcodes.ClassNetwork, "", MaybeExecuted},
+		{"half of [DONE]", chunk + "data: [DONE", "=", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"no end", chunk, chunk, errcodes.ClassNetwork, "", MaybeExecuted},
 		{"half an event", chunk + "data: {\"cho", chunk + "data: {\"cho", errcodes.ClassNetwork, "", MaybeExecuted},
 		{"nothing", "", "", errcodes.ClassNetwork, "", MaybeExecuted},
@@ -212,6 +295,19 @@ func TestStreamErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dashScope is an event of DashScope's own form.
+func dashScope(reason string) string {
+	return fmt.Sprintf("id:1\nevent:result\n:HTTP_STATUS/200\ndata:{\"output\":{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"%s\"}]},\"usage\":{}}\n\n", reason)
+}
+
+// essay is what a model wrote before its response failed.
+const essay = `"output":[{"type":"message","content":[{"type":"output_text","text":"An essay about insufficient_quota: you exceeded your current quota."}]}]`
+
+// failedAs is an event that says that a response failed; rest is the end of the response.
+func failedAs(rest string) string {
+	return "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\"," + rest + "}\n\n"
 }
 
 // arrivals are the ways in which the bytes of a stream come, and how many are asked for at a time: what is made of it is the same.
@@ -434,6 +530,11 @@ func FuzzStreamErrors(f *testing.F) {
 	f.Add([]byte("data: "+strings.Repeat("y", 70<<10)+"\n\n"+chunk), 1000)
 	f.Add([]byte("\xef\xbb\xbfdata: {\"candidates\":[{\"index\":1,\"finishReason\":\"STOP\",\"x\":[\"\\\"\"]}]}\r\rdata: [DONE]\r\n\r\n"), 9)
 	f.Add([]byte("event: message-end\ndata: {\"delta\":{\"error\":\"x\",\"finish_reason\":\"ERROR\"},\ndata: \"type\":\"message-end\"}\n\n"), 2)
+	f.Add([]byte(chunkOf(0, "null")+chunkOf(1, `"error"`)+chunkOf(0, `"stop"`)+done), 11)
+	f.Add([]byte("event: output\ndata: {\"error\":\"x\"}\n\n [{\"error\":{}}]\r\r"), 2)
+	f.Add([]byte("data: [{\"choices\":[{\"finish_reason\":\"stop\"}],\"x_groq\":{\"error\":\"x\"}}]\n\nerror : \nerror:  {\"code\":500}\n\n"), 5)
+	f.Add([]byte("event: response.failed\ndata: {\"response\":{\"error\":{\"code\":\"x\",\"message\":\""+strings.Repeat("\\\"", 40<<10)), 900)
+	f.Add([]byte("data: {\"output\":{\"text\":\"a\",\"finish_reason\":\"null\"}}\n\nevent: ping\n\ndata: {\"data\":{\"candidates\":[{}"), 4)
 	f.Fuzz(func(t *testing.T, in []byte, size int) {
 		read := func(r io.Reader, size int) ([]byte, error) {
 			body := &eventBody{ctx: t.Context(), rc: io.NopCloser(r), resp: &http.Response{StatusCode: 200}}

@@ -130,10 +130,23 @@ type Transport struct {
 	// ReplayAmbiguous sends requests again although they may have been executed.
 	ReplayAmbiguous bool
 	// StreamErrors ends the body of a 200 response that is a stream of events (text/event-stream) with an *[Error] where an event reports
-	// an error, in place of that event, and where the stream ends without its terminal event: data: [DONE], message_stop, response.completed or
-	// response.incomplete, message-end, transcript.text.done and the like, or, in the place of one, a finish_reason of every choice or a
-	// finishReason of every candidate (Gemini) that had begun; those with an index of 255 and more count as one. A terminal event may report an
-	// error as well, and so does a finish_reason of error or timeout. A stream of another form may end anywhere, but not before its first event.
+	// an error, in place of that event, and where the stream ends without its terminal event. These are known:
+	//
+	//   - data: [DONE], or in its place a finish_reason of every choice or a finishReason of every candidate (Gemini) that had begun, also where they stand in
+	//     a response, an output (DashScope), data or a list; those with an index of 255 and more count as one
+	//   - message_stop (Anthropic)
+	//   - response.completed and response.incomplete (OpenAI Responses), transcript.text.done, speech.audio.done, image_generation.completed and
+	//     image_edit.completed
+	//   - message-end, and in v1 stream-end (Cohere)
+	//   - done (OpenAI Assistants; Replicate, whose events named output and logs are never read as errors)
+	//
+	// A stream of another form may end anywhere, but not before its first event is whole, nor behind pings alone. At the end of any stream an event that
+	// lacks nothing but the empty line behind it counts where it is the terminal one, and where its JSON is whole.
+	//
+	// A terminal event may report an error as well, and so does a finish_reason of error or timeout, or one that begins with error. Where other choices go on, that one's error
+	// waits for the terminal event, or the end of the stream. Of a response that failed, and of an event of more than 64 KiB, only the error itself is judged:
+	// never what a model or the caller wrote.
+	//
 	// Nothing is sent again. Events are handed out whole, as soon as they are; one of more than 64 KiB is handed out as it comes: its first 64 KiB
 	// are looked at for an error, and one told further on by a finish_reason or its name stands behind it. A stream with a Content-Encoding is left alone.
 	StreamErrors bool
