@@ -235,7 +235,7 @@ func unsure(body io.ReadCloser) bool {
 		return false
 	}
 	switch reflect.ValueOf(body).Field(0).Interface().(type) {
-	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader, *os.File:
 		return false
 	}
 	return true

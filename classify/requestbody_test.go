@@ -482,17 +482,22 @@ func TestForeignBodyAndARefusedConnection(t *testing.T) {
 			require.Equal(t, NotSent, e.Decision.Safety, name)
 		}
 	}
-	// What looks in all like a body of http.NewRequest, and is none, may have failed by itself: nobody looked.
-	unknown := func() (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(strings.NewReader("{}"))), nil }
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.Addr().String(), http.NoBody)
-	require.NoError(t, err)
-	req.Body, err = unknown()
-	require.NoError(t, err)
-	req.GetBody, req.ContentLength = unknown, 2
-	_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
-	var e *Error
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, StopUnsafe, e.Stop)
+	// What looks in all like a body of http.NewRequest, and is none, may have failed by itself: nobody looked. A file has not: its errors are of files.
+	for _, tt := range []struct {
+		body io.Reader
+		stop Stop
+	}{{io.MultiReader(strings.NewReader("{}")), StopUnsafe}, {os.Stdin, StopAttempts}} {
+		body := func() (io.ReadCloser, error) { return io.NopCloser(tt.body), nil }
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.Addr().String(), http.NoBody)
+		require.NoError(t, err)
+		req.Body, err = body()
+		require.NoError(t, err)
+		req.GetBody, req.ContentLength = body, 2
+		_, err = (&Transport{Base: base, NewBackOff: atOnce}).RoundTrip(req)
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, tt.stop, e.Stop)
+	}
 }
 
 // A file that cannot be read is a fault of the request's body, whatever took it along.

@@ -33,8 +33,9 @@ import (
 // a 500 that states a wait (Retry-After: 1) together with a plain one before it. A stated wait of 0 is none. A request with a body needs GetBody, as [http.NewRequest] sets it, or BufferBody. A
 // request that may have been executed is sent again only if its method is idempotent (RFC 9110 section
 // 9.2.2) or it carries an Idempotency-Key: one whose connection broke or went silent after it was sent, and one whose answer a registry marks as
-// MaybeExecuted, as Runbase's does a 500 and a 504. A request whose own body failed is not sent again, as far as that can be told: of a GetBody of
-// your own around [io.NopCloser] a first attempt without a connection passes for one that may have been executed. Any other answer counts as a refusal, so that without such a row a POST goes out again after
+// MaybeExecuted, as Runbase's does a 500 and a 504. A request whose own body failed is not sent again. Where that cannot be told, because GetBody and
+// ContentLength were set by hand for an [io.NopCloser] around something else than memory or a file, a first attempt without a connection passes for one
+// that may have been executed. Any other answer counts as a refusal, so that without such a row a POST goes out again after
 // a 500, a 502 or a 504. A request that carries X-Stainless-Retry-Count of 1 or more, or that comes from
 // another Transport's second attempt, gets one attempt: somebody else is retrying already. All retries together are
 // bounded by Budget. A request that net/http refuses to send for its method, header or URL, such as one with a key that ends in a newline, is a fault of the
